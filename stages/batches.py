@@ -1,0 +1,34 @@
+"""Batches of rows of similar length, padded to the longest of each: no work on padding that can be avoided."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+# Padded tokens in one batch of inference: large enough to keep the cores busy, small enough for any memory.
+TOKENS = 8_192
+
+
+def by_length(lengths: Sequence[int], tokens: int = TOKENS) -> Iterator[list[int]]:
+    """Row numbers in batches of at most ``tokens`` padded tokens, the longest rows first."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def pad(
+    input_ids: Sequence[Sequence[int]], pad_id: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Token ids and attention mask, both of shape (rows, longest row)."""
+    longest = max(map(len, input_ids))
+    ids = np.full((len(input_ids), longest), pad_id, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, row_ids in enumerate(input_ids):
+        ids[row, : len(row_ids)] = row_ids
+        mask[row, : len(row_ids)] = 1
+    return ids, mask

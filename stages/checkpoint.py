@@ -1,0 +1,70 @@
+"""movie_ratings.json: what a checkpoint folder knows beyond its weights and tokenizer."""
+
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stages import storage
+from stages.decision import Calibration, Decision
+from stages.errors import UserError
+from stages.labels import CLASSES, Thresholds
+from stages.text import FORMAT, TextFormat
+
+FILE: Final = "movie_ratings.json"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Everything that turns a movie into this checkpoint's answer, and where the checkpoint came from."""
+
+    thresholds: Thresholds
+    text: TextFormat
+    calibration: Calibration
+    decision: Decision
+    origin: dict[str, Any]  # base model, parameters, data hashes, git revision
+
+
+def write(folder: Path, metadata: Metadata) -> None:
+    """Put the metadata into a checkpoint folder."""
+    storage.write_json(
+        folder / FILE, {"classes": list(CLASSES), "text_format": FORMAT} | asdict(metadata)
+    )
+
+
+def read(folder: str | Path) -> Metadata:
+    """Read the metadata of a checkpoint folder.
+
+    Raises:
+        UserError: the folder or the file is missing or broken, or its text format or classes are not this code's.
+    """
+    path = Path(folder, FILE)
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such checkpoint folder; train one with `dvc repro` or get one with `dvc pull`")
+    found = storage.read_json(path)
+    try:
+        if found["text_format"] != FORMAT:
+            raise UserError(f"{path}: text format {found['text_format']}, this code writes {FORMAT}; train it anew")
+        if found["classes"] != list(CLASSES):
+            raise UserError(f"{path}: classes {found['classes']}, expected {list(CLASSES)}")
+        return Metadata(
+            thresholds=Thresholds(**found["thresholds"]),
+            text=TextFormat(tuple(found["text"]["fields"]), found["text"]["max_length"]),
+            calibration=Calibration(found["calibration"]["temperature"], tuple(found["calibration"]["bias"])),
+            decision=Decision(**found["decision"] | {"offsets": tuple(found["decision"]["offsets"])}),
+            origin=found["origin"],
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a checkpoint's metadata ({error})") from None
+
+
+def git_revision() -> str | None:
+    """The commit of the code, with ``-dirty`` where stages or parameters differ from it; None outside git."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "stages", "params.yaml") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,28 @@
+"""Which records are the same film, and where a film stands between 0 and 1."""
+
+import hashlib
+import unicodedata
+from datetime import date
+
+
+def group_key(title: str, released: date | None) -> str:
+    """A key that is equal for records of the same film: the normalised title and the year of release.
+
+    Accents, case, punctuation and spaces do not count: "Amélie" and "AMELIE!" are one title. A title with neither
+    letters nor digits is kept as it is written.
+    """
+    decomposed = unicodedata.normalize("NFKD", title).casefold()
+    # Casefolding can compose anew ("ẖ"), hence the second decomposition.
+    letters = "".join(
+        c
+        for c in unicodedata.normalize("NFKD", decomposed)
+        # Letters, numbers, and the vowel signs of Indic scripts, which are marks that combine with nothing.
+        if unicodedata.category(c)[0] in "LNM" and not unicodedata.combining(c)
+    )
+    return f"{letters or title.strip()}|{released.year if released else ''}"
+
+
+def position(key: str, salt: str) -> float:
+    """Where a key falls in [0, 1): uniform over keys, the same on every machine, independent between salts."""
+    digest = hashlib.sha256(f"{salt}:{key}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8]) / 2**64

@@ -1,0 +1,50 @@
+"""Class names in their order, the two thresholds between them, and the label of a rating."""
+
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.errors import UserError
+from stages.params import Labels
+
+# From worst to best. This order is the order of logits, probabilities and confusion matrices everywhere.
+CLASSES: Final = ("bad", "average", "good")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A rating below ``low`` is bad, above ``high`` good, and average from the one to the other, both included."""
+
+    low: float
+    high: float
+
+
+def fit_thresholds(ratings: npt.NDArray[np.float64], params: Labels) -> Thresholds:
+    """Fit the thresholds on the ratings (0 to 10) of the training split and of nothing else.
+
+    Raises:
+        UserError: there are no ratings to fit on, or they leave no room between the thresholds.
+    """
+    if len(ratings) == 0:
+        raise UserError("labels: the training split has no ratings to fit thresholds on")
+    if params.scheme == "mean_std":
+        # Exactly rounded sums, so that neither row order nor the number of cores shows in the result.
+        values = ratings.tolist()
+        mean, std = fmean(values), pstdev(values)
+        thresholds = Thresholds(mean - params.std * std, mean + params.std * std)
+    elif params.scheme == "quantile":
+        low, high = np.quantile(ratings, params.quantiles)
+        thresholds = Thresholds(float(low), float(high))
+    else:
+        thresholds = Thresholds(*params.fixed)
+    if not thresholds.low < thresholds.high:
+        raise UserError(f"labels.scheme {params.scheme}: all training ratings are alike ({thresholds.low:g})")
+    return thresholds
+
+
+def class_indices(ratings: npt.NDArray[np.float64], thresholds: Thresholds) -> npt.NDArray[np.int64]:
+    """The class of each rating as an index into ``CLASSES``."""
+    return (ratings >= thresholds.low).astype(np.int64) + (ratings > thresholds.high)

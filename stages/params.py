@@ -1,0 +1,171 @@
+"""params.yaml as one frozen, validated model per group.
+
+Every key is required and no other is allowed, so a misspelt one is named rather than ignored. The whole file is
+validated by every stage: a mistake in `train` is reported before `fetch` has run, not after.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.errors import UserError
+from stages.text import FIELDS
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Group(BaseModel):
+    """What all groups share: immutable, strict about types, no unknown keys, no infinities."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Fetch(Group):
+    source: Literal["sample", "wikidata"]
+    limit: Annotated[int, Field(gt=0)] | None
+
+
+class Clean(Group):
+    min_votes: Annotated[int, Field(ge=0)]
+
+
+class Labels(Group):
+    scheme: Literal["mean_std", "quantile", "fixed"]
+    std: Annotated[float, Field(gt=0)]
+    quantiles: Pair
+    fixed: Pair
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not 0 < self.quantiles[0] < self.quantiles[1] < 1:
+            raise ValueError("quantiles must be two rising numbers between 0 and 1")
+        if not 0 <= self.fixed[0] < self.fixed[1] <= 10:
+            raise ValueError("fixed must be two rising ratings between 0 and 10")
+        return self
+
+
+class Fractions(Group):
+    train: Fraction
+    validation: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.validation + self.test - 1) > 1e-9:
+            raise ValueError("train, validation and test must add up to 1")
+        return self
+
+
+class Split(Group):
+    fractions: Fractions
+
+
+class Text(Group):
+    fields: Annotated[list[Literal[FIELDS]], Field(min_length=1)]  # type: ignore[valid-type]
+    max_length: Annotated[int, Field(ge=8)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.fields)) != len(self.fields):
+            raise ValueError("fields names a field twice")
+        return self
+
+
+class Explore(Group):
+    top_genres: Annotated[int, Field(gt=0)]
+
+
+class Baseline(Group):
+    models: Annotated[list[Literal["majority", "tfidf_logreg"]], Field(min_length=1)]
+    c: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+
+
+class Model(Group):
+    name: Annotated[str, Field(min_length=1)]
+
+
+class Train(Group):
+    loss: Literal["cross_entropy", "focal"]
+    focal_gamma: Annotated[float, Field(ge=0)]
+    class_weights: Literal["none", "balanced"]
+    soft_labels: Annotated[float, Field(ge=0)]
+    freeze_layers: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    batch_size: Annotated[int, Field(gt=0)]
+    gradient_accumulation: Annotated[int, Field(gt=0)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    early_stopping: Annotated[int, Field(gt=0)]
+    precision: Literal["auto", "fp32"]
+    save_minutes: Annotated[float, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Decision(Group):
+    rule: Literal["argmax", "prior_corrected"]
+
+
+class Evaluate(Group):
+    bootstrap: Annotated[int, Field(ge=100)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Params(Group):
+    """The whole of params.yaml."""
+
+    fetch: Fetch
+    clean: Clean
+    labels: Labels
+    split: Split
+    text: Text
+    explore: Explore
+    baseline: Baseline
+    model: Model
+    train: Train
+    decision: Decision
+    evaluate: Evaluate
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate the parameters.
+
+    The file is read as YAML 1.2, as DVC writes it: `dvc exp run -S train.learning_rate=3e-5` comes back as `3e-05`,
+    a number there and a string in YAML 1.1.
+
+    Raises:
+        UserError: the file is missing or is not YAML, or a key is missing, unknown, of the wrong type or out of range.
+    """
+    try:
+        found = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run this from the root of the repository") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected groups of parameters, found {found!r}")
+    return parse(found, str(path))
+
+
+def parse(found: dict[str, Any], path: str = "params.yaml") -> Params:
+    """Validate parameters that are already in memory; the complaint names ``path`` and every key at fault."""
+    try:
+        return Params.model_validate(found)
+    except ValidationError as error:
+        raise UserError(f"{path}: " + "; ".join(_complaint(dict(e)) for e in error.errors())) from None
+
+
+def _complaint(error: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    match error["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "extra_forbidden":
+            return f"{key} is not a parameter (misspelt?)"
+        case _:
+            message = error["msg"].removeprefix("Value error, ")
+            return f"{key}: {message[0].lower()}{message[1:]} (found {error['input']!r})"

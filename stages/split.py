@@ -1,0 +1,112 @@
+"""Split: train, validation and test by a hash of the film, and the label of every movie.
+
+data/clean/movies.parquet → data/split/{train,validation,test}.parquet and data/split/thresholds.json. The hash is of
+the normalised title and the year, with a fixed salt, so a film never changes sides when data is fetched anew. The
+thresholds between bad, average and good are fitted on the training split alone.
+"""
+
+import sys
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from stages import params, storage
+from stages.command import run_stage
+from stages.errors import UserError
+from stages.groups import group_key, position
+from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
+from stages.params import Fractions
+from stages.schema import LABELLED, MOVIE
+
+INPUT = "data/clean/movies.parquet"
+FOLDER = "data/split"
+THRESHOLDS = f"{FOLDER}/thresholds.json"
+METRICS = "metrics/split.json"
+
+SPLITS: Final = ("train", "validation", "test")
+# Fixed once, before any model was trained; choosing it by results would be fitting the test split.
+SALT: Final = "split"
+
+
+def split() -> None:
+    options = params.load()
+    movies = pl.DataFrame(storage.read_table(INPUT, MOVIE))
+    keys = [group_key(title, day) for title, day in movies.select("title", "release_date").iter_rows()]
+    sides = np.array([side(position(key, SALT), options.split.fractions) for key in keys])
+    ratings = movies["vote_average"].to_numpy()
+    thresholds = fit_thresholds(ratings[sides == "train"], options.labels)
+    labels = np.array(CLASSES)[class_indices(ratings, thresholds)]
+    require_every_class(sides, labels)
+    metrics = summary(keys, sides, labels, thresholds, options.split.fractions)
+
+    labelled = movies.with_columns(rating=pl.col("vote_average"), label=pl.Series(labels.astype(object), dtype=pl.String))
+    for name in SPLITS:
+        part = labelled.filter(pl.Series(sides == name))
+        storage.write_table(f"{FOLDER}/{name}.parquet", part.to_arrow().cast(LABELLED))
+    storage.write_json(THRESHOLDS, asdict(thresholds))
+    storage.write_json(METRICS, metrics)
+    for warning in metrics["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    print("split: " + ", ".join(f"{name} {metrics['rows'][name]:,}" for name in SPLITS))
+
+
+def side(place: float, fractions: Fractions) -> str:
+    """The split of a film that stands at ``place`` in [0, 1)."""
+    if place < fractions.train:
+        return "train"
+    return "validation" if place < fractions.train + fractions.validation else "test"
+
+
+def require_every_class(sides: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse a split that lacks a class: it could be neither trained on nor measured.
+
+    Raises:
+        UserError: naming the split and the class.
+    """
+    for name in SPLITS:
+        for label in CLASSES:
+            if not np.any(labels[sides == name] == label):
+                raise UserError(
+                    f"the {name} split has no movie labelled {label!r} ({np.sum(sides == name)} rows); "
+                    "fetch more movies or change labels.scheme or split.fractions"
+                )
+
+
+def summary(
+    keys: list[str], sides: np.ndarray, labels: np.ndarray, thresholds: Thresholds, fractions: Fractions
+) -> dict[str, Any]:
+    """Sizes, thresholds and class shares, with a warning for each share that chance alone would hardly give."""
+    rows = {name: int(np.sum(sides == name)) for name in SPLITS}
+    shares = {name: {c: float(np.mean(labels[sides == name] == c)) for c in CLASSES} for name in SPLITS}
+    homes: dict[str, set[str]] = {}
+    for key, name in zip(keys, sides.tolist(), strict=True):
+        homes.setdefault(key, set()).add(name)
+    warnings = [
+        f"{name} has {rows[name] / len(keys):.1%} of the rows, {fraction:.1%} expected"
+        for name, fraction in fractions.model_dump().items()
+        if _far(rows[name] / len(keys), fraction, len(keys))
+    ]
+    warnings += [
+        f"{share:.1%} of {name} is {label}, {shares['train'][label]:.1%} of train"
+        for name in SPLITS[1:]
+        for label, share in shares[name].items()
+        if _far(share, shares["train"][label], rows[name])
+    ]
+    return {
+        "rows": rows,
+        "thresholds": asdict(thresholds),
+        "class_shares": shares,
+        "groups_across_splits": sum(len(names) > 1 for names in homes.values()),
+        "warnings": warnings,
+    }
+
+
+def _far(share: float, expected: float, rows: int) -> bool:
+    """Whether a share is more than three standard errors from what is expected."""
+    return abs(share - expected) > 3 * (expected * (1 - expected) / rows) ** 0.5
+
+
+if __name__ == "__main__":
+    run_stage(split, [f"{FOLDER}/{name}.parquet" for name in SPLITS] + [THRESHOLDS, METRICS])

@@ -48,3 +48,17 @@ def fit_thresholds(ratings: npt.NDArray[np.float64], params: Labels) -> Threshol
 def class_indices(ratings: npt.NDArray[np.float64], thresholds: Thresholds) -> npt.NDArray[np.int64]:
     """The class of each rating as an index into ``CLASSES``."""
     return (ratings >= thresholds.low).astype(np.int64) + (ratings > thresholds.high)
+
+
+def class_shares(ratings: npt.NDArray[np.float64], thresholds: Thresholds) -> npt.NDArray[np.float64]:
+    """The share of each class among the ratings, shape (classes,).
+
+    Raises:
+        UserError: a class has no rows.
+    """
+    counts = np.bincount(class_indices(ratings, thresholds), minlength=len(CLASSES))
+    for name, count in zip(CLASSES, counts, strict=True):
+        if count == 0:
+            raise UserError(f"no training movie is labelled {name!r}; fetch more movies or change labels.scheme")
+    shares: npt.NDArray[np.float64] = counts / counts.sum()
+    return shares

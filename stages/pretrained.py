@@ -74,6 +74,16 @@ def load_model(name: str, seed: int) -> PreTrainedModel:
     return model
 
 
+def load_checkpoint(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and the tokenizer of a trained checkpoint folder.
+
+    Raises:
+        UserError: one cannot be loaded.
+    """
+    place = str(Path(folder).resolve())
+    return _load(AutoModelForSequenceClassification, place, dtype=torch.float32), _load(AutoTokenizer, place)
+
+
 def fingerprint(name: str, model: PreTrainedModel) -> str:
     """A hash of where the model came from: the hub's commit, or the bytes of a local folder's files."""
     location = locate(name)
@@ -91,7 +101,7 @@ def _load(kind: Any, name: str, **options: Any) -> Any:
         return kind.from_pretrained(locate(name), **options)
     # A hub name can fail in as many ways as there are files and networks; each is the name's fault to the user.
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError) as error:
-        raise UserError(f"model.name: cannot load {name!r}: {_first_line(error)}") from error
+        raise UserError(f"cannot load the model {name!r}: {_first_line(error)}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
         transformers.logging.enable_progress_bar()

@@ -13,7 +13,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import pyarrow as pa
 import torch
 import transformers
 from dvclive import Live
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -36,12 +36,13 @@ from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from stages import checkpoint, frozen, params, pretrained, storage
-from stages.batches import by_length, pad
-from stages.calibration import balance, fit_calibration, fit_decision, prior_corrected
+from stages.batches import pad
+from stages.inference import classifier_logits
+from stages.calibration import fit_calibration, fit_decision, prior_corrected
 from stages.command import run_stage
 from stages.decision import Floats
 from stages.errors import UserError
-from stages.labels import CLASSES, Thresholds, class_indices
+from stages.labels import CLASSES, Thresholds, class_indices, class_shares
 from stages.losses import RatingLoss
 from stages.params import Params
 from stages.schema import LABELLED
@@ -91,18 +92,19 @@ def fine_tune(
     model = pretrained.load_model(options.model.name, options.train.seed)
     text = TextFormat(tuple(options.text.fields), _max_length(options, model, tokenizer))
     rows = Rows(train, validation, tokenizer, text)
-    frozen.freeze(model, options.train.freeze_layers) if options.train.freeze_layers else None
+    if options.train.freeze_layers:
+        frozen.freeze(model, options.train.freeze_layers)
 
     state = states / _key(options, data, pretrained.fingerprint(options.model.name, model))
     state.mkdir(parents=True, exist_ok=True)
     best = _run_trainer(model, tokenizer, rows, thresholds, options, state)
 
-    labels = class_indices(rows.ratings[len(train) :], thresholds)
-    shares = np.bincount(class_indices(rows.ratings[: len(train)], thresholds), minlength=len(CLASSES)) / len(train)
-    logits = _logits(model, tokenizer, rows.input_ids[len(train) :])
+    labels = class_indices(rows.ratings[rows.validation], thresholds)
+    shares = class_shares(rows.ratings[rows.train], thresholds)
+    logits = classifier_logits(model, int(tokenizer.pad_token_id), rows.input_ids[len(train) :])
     calibration = fit_calibration(logits, labels)
     probabilities = calibration.probabilities(logits)
-    decision = fit_decision(options.decision.rule, probabilities, labels, shares)
+    decision = fit_decision(options.decision.rule, probabilities, shares)
     metadata = checkpoint.Metadata(
         thresholds=thresholds,
         text=text,
@@ -126,7 +128,7 @@ def fine_tune(
     return best | {
         "validation": {
             "balanced_accuracy": float(balanced_accuracy_score(labels, decision.classes(probabilities))),
-            "balance": balance(labels, decision.classes(probabilities)),
+            "macro_f1": float(f1_score(labels, decision.classes(probabilities), average="macro")),
             "temperature": calibration.temperature,
             "decision_strength": decision.strength,
         }
@@ -242,7 +244,7 @@ def _run_trainer(
         eval_dataset=torch.utils.data.Subset(rows, rows.validation),
         processing_class=tokenizer,
         compute_loss_func=_loss(rows.ratings[rows.train], thresholds, options),
-        compute_metrics=_selection_score(rows, thresholds),
+        compute_metrics=_selection_score(rows.ratings[rows.train], thresholds),
         callbacks=[
             EarlyStoppingCallback(options.train.early_stopping),
             _SaveEvery(options.train.save_minutes),
@@ -297,8 +299,7 @@ def _loss(ratings: Floats, thresholds: Thresholds, options: Params) -> RatingLos
     train = options.train
     weights = np.ones(len(CLASSES))
     if train.class_weights == "balanced":
-        counts = np.bincount(class_indices(ratings, thresholds), minlength=len(CLASSES))
-        weights = len(ratings) / (len(CLASSES) * np.maximum(counts, 1))
+        weights = 1 / (len(CLASSES) * class_shares(ratings, thresholds))
     return RatingLoss(
         thresholds,
         spread=train.soft_labels * float(ratings.std()),
@@ -307,31 +308,22 @@ def _loss(ratings: Floats, thresholds: Thresholds, options: Params) -> RatingLos
     )
 
 
-def _selection_score(rows: Rows, thresholds: Thresholds) -> Any:
+def _selection_score(train_ratings: Floats, thresholds: Thresholds) -> Callable[[EvalPrediction], dict[str, float]]:
     """Balanced accuracy on the validation split of calibrated, fully prior-corrected probabilities.
 
     An unweighted loss answers "average" to nearly everything until late; corrected, every loss is judged alike.
     """
-    labels = class_indices(rows.ratings[rows.validation], thresholds)
-    shares = np.bincount(class_indices(rows.ratings[rows.train], thresholds), minlength=len(CLASSES)) / len(rows.train)
+    shares = class_shares(train_ratings, thresholds)
 
     def score(evaluation: EvalPrediction) -> dict[str, float]:
+        # The Trainer groups evaluation rows by length too: labels come with it, in its order.
+        labels = class_indices(np.asarray(evaluation.label_ids), thresholds)
         logits = np.asarray(evaluation.predictions, dtype=np.float64)
         probabilities = fit_calibration(logits, labels).probabilities(logits)
         predicted = prior_corrected(1.0, shares).classes(probabilities)
         return {"balanced_accuracy": float(balanced_accuracy_score(labels, predicted))}
 
     return score
-
-
-def _logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, input_ids: Sequence[Sequence[int]]) -> Floats:
-    logits = np.zeros((len(input_ids), len(CLASSES)))
-    model.eval()
-    with torch.inference_mode():
-        for batch in by_length([len(ids) for ids in input_ids]):
-            ids, mask = (torch.from_numpy(a).to(model.device) for a in pad([input_ids[i] for i in batch], tokenizer.pad_token_id))
-            logits[batch] = model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()
-    return logits
 
 
 def _max_length(options: Params, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

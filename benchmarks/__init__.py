@@ -1,0 +1,1 @@
+"""Runnable comparisons; each writes a JSON beside itself that the README quotes."""

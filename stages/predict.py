@@ -1,0 +1,165 @@
+"""Predict: bad, average or good for one movie from flags, or for every movie of a file.
+
+The label is the checkpoint's decision, made so that rare classes are found too; the probabilities are calibrated. The
+two can differ: "good" may be the answer at a probability of 0.4 where only one movie in seven is good.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from tqdm import tqdm
+
+from stages import checkpoint, movie_files, text
+from stages.command import exit_code
+from stages.decision import Floats
+from stages.errors import UserError
+from stages.labels import CLASSES
+
+CHECKPOINT: Final = "models/checkpoint"
+BATCH: Final = 1_000
+
+
+class Prediction(NamedTuple):
+    """A label and the calibrated probability of each class, worst class first."""
+
+    label: str
+    probabilities: dict[str, float]
+
+
+class Classifier:
+    """A trained checkpoint that answers with labels and probabilities; see `Classifier.load`."""
+
+    def __init__(self, model: Any, tokenizer: Any, metadata: checkpoint.Metadata):
+        self._model, self._tokenizer, self.metadata = model, tokenizer, metadata
+
+    @classmethod
+    def load(cls, path: str | Path = CHECKPOINT) -> "Classifier":
+        """Load a checkpoint folder.
+
+        Raises:
+            UserError: the folder is missing, incomplete, or of another text format.
+        """
+        metadata = checkpoint.read(path)
+        from stages import pretrained  # torch and transformers take seconds to import: not for --help, not for typos
+
+        model, tokenizer = pretrained.load_checkpoint(path)
+        return cls(model, tokenizer, metadata)
+
+    def encode(self, movies: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        """The token ids that the model sees for each movie."""
+        return text.encode(self._tokenizer, movies, self.metadata.text)
+
+    def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
+        """Logits, shape (movies, classes), in the order of ``movies``."""
+        from stages.inference import classifier_logits
+
+        return classifier_logits(self._model, int(self._tokenizer.pad_token_id), self.encode(movies))
+
+    def predict(self, movies: Sequence[Mapping[str, Any]]) -> list[Prediction]:
+        """Label and probabilities of each movie: a mapping with ``title``, ``summary`` and ``genres`` (a list).
+
+        A field that is absent or empty is left out of the text, but title and summary may not both be.
+
+        Raises:
+            UserError: a movie has neither title nor summary, or a field has the wrong type.
+        """
+        for place, movie in enumerate(movies):
+            require_movie(movie, f"movie {place + 1}")
+        if not movies:
+            return []
+        probabilities = self.metadata.calibration.probabilities(self.logits(movies))
+        answers = self.metadata.decision.classes(probabilities)
+        return [
+            Prediction(CLASSES[answer], dict(zip(CLASSES, map(float, row), strict=True)))
+            for answer, row in zip(answers, probabilities, strict=True)
+        ]
+
+
+def require_movie(movie: Mapping[str, Any], place: str) -> None:
+    """Check that the model can read ``movie``.
+
+    Raises:
+        UserError: naming ``place`` and the field.
+    """
+    for field in ("title", "summary"):
+        if not isinstance(movie.get(field) or "", str):
+            raise UserError(f"{place}: {field} must be text, found {movie[field]!r}")
+    genres = movie.get("genres") or []
+    if not isinstance(genres, list) or not all(isinstance(genre, str) for genre in genres):
+        raise UserError(f"{place}: genres must be a list of names, found {genres!r}")
+    if not text.normalise(movie.get("title") or "") and not text.normalise(movie.get("summary") or ""):
+        raise UserError(f"{place}: title and summary are both empty")
+
+
+def predict_file(classifier: Classifier, source: Path, target: Path) -> int:
+    """Predict every movie of ``source`` into ``target`` (CSV, JSON lines or Parquet by suffix); return how many."""
+    rows = 0
+    with movie_files.Writer(target) as writer, tqdm(desc="predict", unit=" movies") as progress:
+        for batch in movie_files.read(source, BATCH):
+            for place, movie in batch:
+                require_movie(movie, place)
+            predictions = classifier.predict([movie for _, movie in batch])
+            writer.write([_joined(movie, p) for (_, movie), p in zip(batch, predictions, strict=True)])
+            rows += len(batch)
+            progress.update(len(batch))
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.predict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='Example: python -m stages.predict --title "The Long Harbour" '
+        '--summary "A widowed pilot guides one last ship home." --genres Drama --genres Romance',
+    )
+    parser.add_argument("--title", help="title of one movie")
+    parser.add_argument("--summary", help="its plot, or what there is of one")
+    parser.add_argument("--genres", action="append", metavar="GENRE", help="a genre; repeat for several")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="many movies: .csv, .jsonl or .parquet with columns title, summary and genres "
+        '(in CSV: "Drama, Crime" or a JSON list)',
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to: .csv, .jsonl or .parquet")
+    parser.add_argument("--checkpoint", type=Path, default=Path(CHECKPOINT), help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    one = options.title is not None or options.summary is not None or options.genres is not None
+    if bool(options.input) != bool(options.output) or bool(options.input) == one:
+        parser.error("give either --title, --summary and --genres, or --input and --output")
+    return exit_code(lambda: _predict_many(options) if options.input else _predict_one(options))
+
+
+def _predict_one(options: argparse.Namespace) -> None:
+    movie = {"title": options.title, "summary": options.summary, "genres": options.genres}
+    require_movie(movie, "--title, --summary")
+    (prediction,) = Classifier.load(options.checkpoint).predict([movie])
+    print(prediction.label)
+    for name, probability in prediction.probabilities.items():
+        print(f"  {name:<8} {probability:.3f}  {'█' * round(40 * probability)}")
+
+
+def _predict_many(options: argparse.Namespace) -> None:
+    for path in (options.input, options.output):
+        movie_files.require_format(path)
+    if not options.input.is_file():
+        raise UserError(f"{options.input}: no such file")
+    rows = predict_file(Classifier.load(options.checkpoint), options.input, options.output)
+    print(f"predict: {rows:,} movies, {options.output} written")
+
+
+def _joined(movie: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
+    """The input's columns and the prediction's; a ``label`` that came along is kept as ``true_label``."""
+    own = {"true_label" if name == "label" else name: value for name, value in movie.items()}
+    probabilities = {f"probability_{name}": p for name, p in prediction.probabilities.items()}
+    return own | {"label": prediction.label} | probabilities
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -47,14 +47,16 @@ def main() -> None:
             rating=pl.col("vote_average"),
             label=pl.Series([CLASSES[i] for i in class_indices(ratings, thresholds)], dtype=pl.String),
         )
-        parts = [_rows(named, rows) for rows in (train, held, test)]
+        train_rows, held_rows, test_rows = (_rows(named, rows) for rows in (train, held, test))
         for name in options.baseline.models:
-            answers[name][test] = fit(name, *parts, options).predicted
-        fine_tune(*parts[:2], thresholds, {"fold": str(fold)}, options, WORK / "state", WORK / "checkpoint")
-        predictions = Classifier.load(WORK / "checkpoint").predict(parts[2].to_pylist())
+            answers[name][test] = fit(name, train_rows, held_rows, test_rows, options).predicted
+        fine_tune(train_rows, held_rows, thresholds, {"fold": str(fold)}, options, WORK / "state", WORK / "checkpoint")
+        predictions = Classifier.load(WORK / "checkpoint").predict(test_rows.to_pylist())
         answers["transformer"][test] = [CLASSES.index(prediction.label) for prediction in predictions]
         done = folds <= fold
-        print(fold, {name: answer_scores(labels[done], found[done]) for name, found in answers.items()}, file=sys.stderr)
+        print(
+            fold, {name: answer_scores(labels[done], found[done]) for name, found in answers.items()}, file=sys.stderr
+        )
     shutil.rmtree(WORK)
     source = options.fetch.source
     storage.write_json(

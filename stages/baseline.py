@@ -22,7 +22,7 @@ from stages.command import run_stage
 from stages.decision import Floats, Ints
 from stages.labels import CLASSES
 from stages.metrics import scores
-from stages.params import Params
+from stages.params import BaselineName, Params
 from stages.schema import LABELLED
 from stages.split import SPLITS
 from stages.text import compose
@@ -30,7 +30,9 @@ from stages.text import compose
 OUTPUT = "data/baseline/predictions.parquet"
 METRICS = "metrics/baseline.json"
 
-PREDICTIONS = pa.schema([("model", pa.string()), ("id", pa.int64()), ("label", pa.string()), ("prediction", pa.string())])
+PREDICTIONS = pa.schema(
+    [("model", pa.string()), ("id", pa.int64()), ("label", pa.string()), ("prediction", pa.string())]
+)
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,18 @@ def baseline() -> None:
         metrics[name] = scores(labels, answers.predicted, answers.probabilities) | answers.chosen
         predicted = [CLASSES[index] for index in answers.predicted]
         columns = [[name] * len(labels), test["id"], test["label"], predicted]
-        tables.append(pa.Table.from_arrays([pa.array(c) if isinstance(c, list) else c for c in columns], schema=PREDICTIONS))
+        tables.append(
+            pa.Table.from_arrays([pa.array(c) if isinstance(c, list) else c for c in columns], schema=PREDICTIONS)
+        )
     storage.write_table(OUTPUT, pa.concat_tables(tables))
     storage.write_json(METRICS, metrics)
-    for name, figures in metrics.items():
-        print(f"baseline: {name} balanced accuracy {figures['balanced_accuracy']:.3f}, macro-F1 {figures['macro_f1']:.3f}")
+    for model, figures in metrics.items():
+        print(
+            f"baseline: {model} balanced accuracy {figures['balanced_accuracy']:.3f}, macro-F1 {figures['macro_f1']:.3f}"
+        )
 
 
-def fit(name: str, train: pa.Table, validation: pa.Table, test: pa.Table, options: Params) -> Answers:
+def fit(name: BaselineName, train: pa.Table, validation: pa.Table, test: pa.Table, options: Params) -> Answers:
     """Fit the baseline ``name`` on ``train``, choose on ``validation``, answer ``test``."""
     shares = np.bincount(label_indices(train), minlength=len(CLASSES)) / len(train)
     if name == "majority":
@@ -87,9 +93,7 @@ def _tfidf_logreg(texts: list[list[str]], train: Ints, validation: Ints, shares:
         loss = log_loss(validation, calibration.probabilities(logits), labels=range(len(CLASSES)))
         candidates.append((loss, c, model, calibration))
     _, c, model, calibration = min(candidates, key=lambda candidate: candidate[0])
-    decision = fit_decision(
-        options.decision.rule, calibration.probabilities(model.decision_function(texts[1])), shares
-    )
+    decision = fit_decision(options.decision.rule, calibration.probabilities(model.decision_function(texts[1])), shares)
     probabilities = calibration.probabilities(model.decision_function(texts[2]))
     return Answers(decision.classes(probabilities), probabilities, {"c": c, "decision_strength": decision.strength})
 

@@ -21,9 +21,7 @@ def by_length(lengths: Sequence[int], tokens: int = TOKENS) -> Iterator[list[int
         yield batch
 
 
-def pad(
-    input_ids: Sequence[Sequence[int]], pad_id: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def pad(input_ids: Sequence[Sequence[int]], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Token ids and attention mask, both of shape (rows, longest row)."""
     longest = max(map(len, input_ids))
     ids = np.full((len(input_ids), longest), pad_id, dtype=np.int64)

@@ -27,9 +27,7 @@ def fit_calibration(logits: Floats, labels: Ints) -> Calibration:
     return Calibration(float(np.exp(-found[0])), tuple(float(b) for b in bias - bias.mean()))
 
 
-def fit_decision(
-    rule: Literal["argmax", "prior_corrected"], probabilities: Floats, shares: Floats
-) -> Decision:
+def fit_decision(rule: Literal["argmax", "prior_corrected"], probabilities: Floats, shares: Floats) -> Decision:
     """Choose the decision for calibrated validation probabilities (rows, classes).
 
     ``shares`` are the classes' shares of the training split. The strength of the correction is the one with the best

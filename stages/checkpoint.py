@@ -27,9 +27,7 @@ class Metadata:
 
 def write(folder: Path, metadata: Metadata) -> None:
     """Put the metadata into a checkpoint folder."""
-    storage.write_json(
-        folder / FILE, {"classes": list(CLASSES), "text_format": FORMAT} | asdict(metadata)
-    )
+    storage.write_json(folder / FILE, {"classes": list(CLASSES), "text_format": FORMAT} | asdict(metadata))
 
 
 def read(folder: str | Path) -> Metadata:

@@ -39,7 +39,9 @@ def cleaned(raw: pl.DataFrame, options: Clean) -> tuple[pl.DataFrame, dict[str, 
     movies = raw.with_columns(
         *(_texts(raw[name]) for name in TEXTS),
         *(_lists(raw[name]) for name in LISTS),
-    ).with_columns(pl.when(pl.col("genres").list.len() > 0).then("genres").otherwise(pl.lit([NO_GENRE])).alias("genres"))
+    ).with_columns(
+        pl.when(pl.col("genres").list.len() > 0).then("genres").otherwise(pl.lit([NO_GENRE])).alias("genres")
+    )
     rating, votes = pl.col("vote_average"), pl.col("vote_count").fill_null(0)
     reason = (
         pl.when(pl.col("title").is_null())
@@ -54,7 +56,7 @@ def cleaned(raw: pl.DataFrame, options: Clean) -> tuple[pl.DataFrame, dict[str, 
         .then(pl.lit("few_votes"))
     )
     movies = movies.with_columns(reason=reason)
-    dropped = {name: 0 for name in ("no_title", "no_summary", "no_rating", "rating_out_of_range", "few_votes")}
+    dropped = dict.fromkeys(("no_title", "no_summary", "no_rating", "rating_out_of_range", "few_votes"), 0)
     dropped |= dict(movies.drop_nulls("reason")["reason"].value_counts().iter_rows())
     kept = movies.filter(pl.col("reason").is_null()).drop("reason")
 

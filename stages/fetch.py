@@ -19,9 +19,7 @@ OUTPUT = "data/raw/movies.parquet"
 def fetch() -> None:
     options = params.load().fetch
     with tqdm(desc="fetch", unit=" movies", total=options.limit) as progress:
-        rows = storage.write_batches(
-            OUTPUT, _limited(sources.batches(options), options.limit, progress), MOVIE
-        )
+        rows = storage.write_batches(OUTPUT, _limited(sources.batches(options), options.limit, progress), MOVIE)
     print(f"fetch: {rows:,} movies from {options.source}")
 
 

@@ -32,7 +32,7 @@ def freeze(model: PreTrainedModel, layers: int) -> None:
     encoder, _, stack = _encoder(model)
     if layers >= len(stack):
         raise UserError(f"train.freeze_layers: {layers} of {len(stack)} layers leave none to train")
-    for parameter in (*_base(model).embeddings.parameters(), *encoder.parameters()):
+    for parameter in (*_base(model).get_submodule("embeddings").parameters(), *encoder.parameters()):
         parameter.requires_grad = False
     for layer in stack[layers:]:
         for parameter in layer.parameters():

@@ -58,7 +58,9 @@ class Writer:
             self._file = self._stack.enter_context(self._temporary.open("w", encoding="utf-8", newline=""))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None and self._path.suffix == ".parquet" and self._sink is None:
             pq.write_table(pa.table({}), self._temporary)
         self._stack.__exit__(kind, error, trace)

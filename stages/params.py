@@ -15,6 +15,7 @@ from stages.errors import UserError
 from stages.text import FIELDS
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+BaselineName = Literal["majority", "tfidf_logreg"]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -25,15 +26,21 @@ class Group(BaseModel):
 
 
 class Fetch(Group):
+    """Where movies come from."""
+
     source: Literal["sample", "wikidata"]
     limit: Annotated[int, Field(gt=0)] | None
 
 
 class Clean(Group):
+    """Which movies are worth learning from."""
+
     min_votes: Annotated[int, Field(ge=0)]
 
 
 class Labels(Group):
+    """Where bad ends and good begins."""
+
     scheme: Literal["mean_std", "quantile", "fixed"]
     std: Annotated[float, Field(gt=0)]
     quantiles: Pair
@@ -49,6 +56,8 @@ class Labels(Group):
 
 
 class Fractions(Group):
+    """The shares of the three splits; they add up to 1."""
+
     train: Fraction
     validation: Fraction
     test: Fraction
@@ -61,10 +70,14 @@ class Fractions(Group):
 
 
 class Split(Group):
+    """How movies are divided."""
+
     fractions: Fractions
 
 
 class Text(Group):
+    """What the model reads."""
+
     fields: Annotated[list[Literal[FIELDS]], Field(min_length=1)]  # type: ignore[valid-type]
     max_length: Annotated[int, Field(ge=8)]
 
@@ -76,19 +89,27 @@ class Text(Group):
 
 
 class Explore(Group):
+    """What is described."""
+
     top_genres: Annotated[int, Field(gt=0)]
 
 
 class Baseline(Group):
-    models: Annotated[list[Literal["majority", "tfidf_logreg"]], Field(min_length=1)]
+    """What the transformer is compared with."""
+
+    models: Annotated[list[BaselineName], Field(min_length=1)]
     c: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
 
 
 class Model(Group):
+    """Where fine-tuning starts."""
+
     name: Annotated[str, Field(min_length=1)]
 
 
 class Train(Group):
+    """How the model is fine-tuned."""
+
     loss: Literal["cross_entropy", "focal"]
     focal_gamma: Annotated[float, Field(ge=0)]
     class_weights: Literal["none", "balanced"]
@@ -107,10 +128,14 @@ class Train(Group):
 
 
 class Decision(Group):
+    """How probabilities become an answer."""
+
     rule: Literal["argmax", "prior_corrected"]
 
 
 class Evaluate(Group):
+    """How sure the figures are."""
+
     bootstrap: Annotated[int, Field(ge=100)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 

@@ -101,6 +101,8 @@ def predict_file(classifier: Classifier, source: Path, target: Path) -> int:
         for batch in movie_files.read(source, BATCH):
             for place, movie in batch:
                 require_movie(movie, place)
+                if {"label", "true_label"} <= movie.keys():
+                    raise UserError(f"{place}: both a label and a true_label; drop one, label becomes true_label")
             predictions = classifier.predict([movie for _, movie in batch])
             writer.write([_joined(movie, p) for (_, movie), p in zip(batch, predictions, strict=True)])
             rows += len(batch)

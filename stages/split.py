@@ -41,7 +41,9 @@ def split() -> None:
     require_every_class(sides, labels)
     metrics = summary(keys, sides, labels, thresholds, options.split.fractions)
 
-    labelled = movies.with_columns(rating=pl.col("vote_average"), label=pl.Series(labels.astype(object), dtype=pl.String))
+    labelled = movies.with_columns(
+        rating=pl.col("vote_average"), label=pl.Series(labels.astype(object), dtype=pl.String)
+    )
     for name in SPLITS:
         part = labelled.filter(pl.Series(sides == name))
         storage.write_table(f"{FOLDER}/{name}.parquet", part.to_arrow().cast(LABELLED))

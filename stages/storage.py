@@ -33,7 +33,7 @@ def whole(path: str | Path) -> Iterator[Path]:
         _flush(temporary)
         if path.is_dir():
             remove(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _flush(path.parent)
     finally:
         remove(temporary)

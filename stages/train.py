@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-import transformers
 from dvclive import Live
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from transformers import (
@@ -37,11 +36,11 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from stages import checkpoint, frozen, params, pretrained, storage
 from stages.batches import pad
-from stages.inference import classifier_logits
 from stages.calibration import fit_calibration, fit_decision, prior_corrected
 from stages.command import run_stage
 from stages.decision import Floats
 from stages.errors import UserError
+from stages.inference import classifier_logits
 from stages.labels import CLASSES, Thresholds, class_indices, class_shares
 from stages.losses import RatingLoss
 from stages.params import Params
@@ -57,12 +56,12 @@ CURVES = "metrics/curves"
 STATE = "data/train-state"
 
 
-def train() -> None:
+def train_stage() -> None:
     options = params.load()
-    splits = [storage.read_table(path, LABELLED) for path in (TRAIN, VALIDATION)]
+    train, validation = (storage.read_table(path, LABELLED) for path in (TRAIN, VALIDATION))
     thresholds = Thresholds(**storage.read_json(THRESHOLDS))
     data = {path: storage.sha256(path) for path in (TRAIN, VALIDATION, THRESHOLDS)}
-    metrics = fine_tune(*splits, thresholds, data, options, Path(STATE), Path(CHECKPOINT), Path(CURVES))
+    metrics = fine_tune(train, validation, thresholds, data, options, Path(STATE), Path(CHECKPOINT), Path(CURVES))
     storage.write_json(METRICS, metrics)
     print(f"train: best epoch {metrics['best_epoch']} of {metrics['epochs']}, {CHECKPOINT} written")
 
@@ -90,7 +89,7 @@ def fine_tune(
             raise UserError(f"the {name} split has no rows")
     tokenizer = pretrained.load_tokenizer(options.model.name)
     model = pretrained.load_model(options.model.name, options.train.seed)
-    text = TextFormat(tuple(options.text.fields), _max_length(options, model, tokenizer))
+    text = TextFormat(tuple(options.text.fields), _max_length(options, model))
     rows = Rows(train, validation, tokenizer, text)
     if options.train.freeze_layers:
         frozen.freeze(model, options.train.freeze_layers)
@@ -326,7 +325,7 @@ def _selection_score(train_ratings: Floats, thresholds: Thresholds) -> Callable[
     return score
 
 
-def _max_length(options: Params, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+def _max_length(options: Params, model: PreTrainedModel) -> int:
     longest = getattr(model.config, "max_position_embeddings", options.text.max_length)
     if options.text.max_length > longest:
         raise UserError(f"text.max_length: {options.text.max_length} tokens, but {options.model.name} reads {longest}")
@@ -350,4 +349,4 @@ def _last_save(state: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    run_stage(train, [CHECKPOINT, METRICS, CURVES])
+    run_stage(train_stage, [CHECKPOINT, METRICS, CURVES])

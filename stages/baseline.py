@@ -61,9 +61,8 @@ def baseline() -> None:
     storage.write_table(OUTPUT, pa.concat_tables(tables))
     storage.write_json(METRICS, metrics)
     for model, figures in metrics.items():
-        print(
-            f"baseline: {model} balanced accuracy {figures['balanced_accuracy']:.3f}, macro-F1 {figures['macro_f1']:.3f}"
-        )
+        accuracy, macro_f1 = figures["balanced_accuracy"], figures["macro_f1"]
+        print(f"baseline: {model} balanced accuracy {accuracy:.3f}, macro-F1 {macro_f1:.3f}")
 
 
 def fit(name: BaselineName, train: pa.Table, validation: pa.Table, test: pa.Table, options: Params) -> Answers:

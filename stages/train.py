@@ -231,6 +231,7 @@ def _run_trainer(
     features = None
     if layers:
         features = frozen.compute_features(model, layers, rows.input_ids, pad_id, state / "features.npy")
+        _require_parity(model, layers, Collator(pad_id, features), rows)
     resume = _last_save(state)
     if resume:
         print(f"train: continuing from step {resume.rpartition('-')[2]} of an interrupted run", file=sys.stderr)
@@ -261,6 +262,18 @@ def _run_trainer(
         "best_epoch": round(best["epoch"]),
         "selection_score": best["eval_balanced_accuracy"],
     }
+
+
+def _require_parity(model: PreTrainedModel, layers: int, collator: Collator, rows: Rows) -> None:
+    """Check that the layers above the frozen ones say of their features what the whole model says of the text."""
+    few = range(min(8, len(rows)))
+    batch = collator([rows[row] for row in few])
+    batch.pop("labels")
+    model.eval()
+    with frozen.upper_part(model, layers), torch.inference_mode():
+        found = model(**{name: value.to(model.device) for name, value in batch.items()}).logits.float().cpu().numpy()
+    if not np.allclose(found, classifier_logits(model, collator.pad_id, rows.input_ids[: len(few)]), atol=1e-2):
+        raise UserError(f"train.freeze_layers: {type(model).__name__} cannot be run in two parts; set it to 0")
 
 
 def _arguments(options: Params, rows: int, state: Path) -> TrainingArguments:

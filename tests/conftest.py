@@ -1,8 +1,12 @@
 """Movies, parameters and tiny checkpoints that tests make for themselves: no network, no real plot."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Read when the hub's library is imported: a test that names a hub model must not wait for a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import polars as pl
 import pyarrow as pa
@@ -93,6 +97,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mask_token="[MASK]",
     ).save_pretrained(folder)
     torch.manual_seed(0)
+    # One thread is faster than two on matrices this small.
+    torch.set_num_threads(1)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=32,

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,12 +22,17 @@ from stages.train import fine_tune
 from tests.conftest import ROOT
 from tests.test_train import rows
 
+TRAINED: list[Path] = []
+
 
 @pytest.fixture
-def trained(options: Callable[..., Params], workspace: Path) -> Path:
-    path = workspace / "models" / "checkpoint"
-    fine_tune(rows(32), rows(20, 100), Thresholds(5.0, 7.0), {}, options(), workspace / "state", path)
-    return path
+def trained(options: Callable[..., Params], workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of this test's own in the working directory, copied from one that is trained once."""
+    if not TRAINED:
+        folder = tmp_path_factory.mktemp("trained")
+        fine_tune(rows(32), rows(20, 100), Thresholds(5.0, 7.0), {}, options(), folder / "state", folder / "checkpoint")
+        TRAINED.append(folder / "checkpoint")
+    return Path(shutil.copytree(TRAINED[0], workspace / "models" / "checkpoint"))
 
 
 def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

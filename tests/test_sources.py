@@ -121,7 +121,7 @@ def test_another_file_under_the_wheels_name_is_not_used(
         archive.writestr(f"{information}/RECORD", "")
     for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(links), "PIP_CONFIG_FILE": "/dev/null"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="has SHA-256 .*, expected 15c3212f.*; not used"):
+    with pytest.raises(UserError, match=r"has SHA-256 .*, expected 15c3212f.*; not used"):
         sample.download()
     assert not list(Path("data/store/wheels").iterdir())
 

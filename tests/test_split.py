@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stages import split, storage
 from stages.errors import UserError
+from stages.groups import group_key, position
 from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
 from stages.params import Fractions, Labels
 from stages.schema import MOVIE
@@ -69,13 +70,13 @@ def test_two_runs_with_other_thread_counts_give_the_same_bytes(cleaned_folder: P
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=30))
 def test_new_movies_move_no_old_one(numbers: list[int]) -> None:
     keys = [f"film{n}|2000" for n in numbers]
-    alone = [split.side(split.position(key, split.SALT), FRACTIONS) for key in keys[:1]]
-    together = [split.side(split.position(key, split.SALT), FRACTIONS) for key in keys]
+    alone = [split.side(position(key, split.SALT), FRACTIONS) for key in keys[:1]]
+    together = [split.side(position(key, split.SALT), FRACTIONS) for key in keys]
     assert alone == together[:1]
 
 
 def test_the_same_film_never_stands_on_both_sides() -> None:
-    sides = {split.side(split.position(split.group_key(t, None), "split"), FRACTIONS) for t in ("Up", "UP!", " úp")}
+    sides = {split.side(position(group_key(t, None), "split"), FRACTIONS) for t in ("Up", "UP!", " úp")}
     assert len(sides) == 1
 
 

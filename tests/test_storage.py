@@ -28,7 +28,8 @@ def test_a_crash_while_writing_leaves_the_old_file(workspace: Path) -> None:
 def test_a_kill_while_writing_leaves_no_file_and_the_next_run_recovers(workspace: Path) -> None:
     code = (
         "import time; from stages import storage\n"
-        "with storage.whole('out') as t:\n  t.mkdir(); (t / 'part').write_text('x'); print('go', flush=True); time.sleep(60)"
+        "with storage.whole('out') as t:\n  t.mkdir(); (t / 'part').write_text('x')\n"
+        "  print('go', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE

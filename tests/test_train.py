@@ -24,6 +24,7 @@ from stages.labels import CLASSES, Thresholds, class_indices
 from stages.params import Params
 from stages.predict import Classifier
 from stages.schema import LABELLED, MOVIE
+from stages.text import TextFormat
 from stages.train import Collator, Rows, _last_save, fine_tune
 from tests.conftest import frame, learnable
 
@@ -96,7 +97,7 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     options: Build, tmp_path: Path, tiny_model: Path
 ) -> None:
     model, tokenizer = pretrained.load_model(str(tiny_model), 0), pretrained.load_tokenizer(str(tiny_model))
-    data = Rows(rows(32), rows(20, 100), tokenizer, checkpoint.TextFormat(("title", "summary"), 32))
+    data = Rows(rows(32), rows(20, 100), tokenizer, TextFormat(("title", "summary"), 32))
     frozen.freeze(model, 1)
     features = frozen.compute_features(model, 1, data.input_ids, 0, tmp_path / "features.npy")
     batch = Collator(0, features)([data[n] for n in range(8)])
@@ -120,8 +121,7 @@ def test_more_frozen_layers_than_there_are_is_one_line(options: Build, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "no-such-org/no-such-model", "package:no_such_package/model"])
-def test_a_model_that_cannot_be_loaded_is_named(options: Build, tmp_path: Path, name: str, monkeypatch: Any) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_a_model_that_cannot_be_loaded_is_named(options: Build, tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError) as error:
         run(options(model__name=name), tmp_path)
     assert name.removeprefix("package:") in str(error.value)

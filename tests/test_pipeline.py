@@ -1,0 +1,160 @@
+"""The whole pipeline through the real DVC, in a temporary clone with a tiny model; and the truth of dvc.yaml."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT
+
+# Modules whose change alters no result: reading parameters, writing files, reporting errors.
+PLUMBING = {"stages.params", "stages.storage", "stages.command", "stages.errors", "stages"}
+
+
+def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
+        "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
+    }  # fmt: skip
+    environment.pop("MOVIE_RATINGS_STORE", None)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def ok(folder: Path, *command: str) -> str:
+    done = call(folder, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """What git would clone once the working tree is committed, on 600 films with a tiny model, reproduced once."""
+    folder = tmp_path_factory.mktemp("clone")
+    tracked = ok(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    for name in tracked:
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    yaml = YAML()
+    values = yaml.load(folder / "params.yaml")
+    values["fetch"] |= {"source": "wikidata", "limit": 600}
+    values["model"]["name"] = str(tiny_model)
+    values["text"]["max_length"] = 32
+    values["train"] |= {"epochs": 1, "freeze_layers": 1}
+    values["baseline"]["c"] = [0.1]
+    values["evaluate"]["bootstrap"] = 100
+    yaml.dump(values, folder / "params.yaml")
+    ok(folder, "git", "init", "-q")
+    ok(folder, "git", "add", "-A")
+    ok(folder, "git", "commit", "-qm", "clone")
+    ok(folder, "dvc", "repro")
+    ok(folder, "git", "add", "-A")
+    ok(folder, "git", "commit", "-qm", "results")
+    return folder
+
+
+def test_every_figure_adds_up(clone: Path) -> None:
+    def metrics(name: str) -> dict:
+        return json.loads((clone / "metrics" / f"{name}.json").read_text())
+
+    cleaned, split, evaluated = metrics("clean"), metrics("split"), metrics("evaluate")
+    assert cleaned["rows_in"] == 600
+    assert cleaned["rows_out"] == 600 - sum(cleaned["dropped"].values()) == sum(split["rows"].values())
+    assert split["groups_across_splits"] == 0
+    headline = ["accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "log_loss"]
+    for name in [*headline, "expected_calibration_error", "quadratic_kappa"]:
+        assert isinstance(evaluated[name], float), name
+    assert sum(map(sum, evaluated["confusion"])) == split["rows"]["test"] == evaluated["rows"]
+    assert set(evaluated["minus_baseline"]) == {"majority", "tfidf_logreg"}
+    assert metrics("baseline")["majority"]["balanced_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_metrics_hold_no_movie_text(clone: Path) -> None:
+    movies = pl.read_parquet(clone / "data/clean/movies.parquet")
+    texts = "".join(path.read_text() for path in (clone / "metrics").rglob("*") if path.is_file())
+    assert not [title for title in movies["title"] if len(title) > 15 and title in texts]
+
+
+def test_the_reports_need_no_network(clone: Path) -> None:
+    for name in ("explore", "evaluate"):
+        page = (clone / "data" / "reports" / f"{name}.html").read_text()
+        assert "<svg" in page
+        for loading in ("<script", "src=", "@import", "<link"):
+            assert loading not in page
+
+
+def test_nothing_changed_means_nothing_runs(clone: Path) -> None:
+    assert "Running stage" not in ok(clone, "dvc", "repro")
+
+
+def test_lost_data_is_not_a_changed_pipeline(clone: Path) -> None:
+    shutil.move(clone / "data", clone / "gone")
+    try:
+        assert "Running stage" not in ok(clone, "dvc", "repro", "--dry", "--allow-missing")
+    finally:
+        shutil.move(clone / "gone", clone / "data")
+
+
+def test_the_plots_can_be_drawn(clone: Path) -> None:
+    ok(clone, "dvc", "plots", "show", "-o", "plots")
+    page = (clone / "plots" / "index.html").read_text()
+    names = ["Confusion matrix", "Precision of each class", "Recall of each class", "Reliability"]
+    for name in [*names, "Loss", "Validation balanced accuracy", "Ratings", "Movies of each genre"]:
+        assert name in page
+
+
+def test_an_experiment_in_a_copy_of_the_repository(clone: Path) -> None:
+    output = ok(clone, "dvc", "exp", "run", "--temp", "-n", "faster", "-S", "train.learning_rate=3e-5")
+    # A learning rate concerns two stages and no other.
+    assert re.findall(r"Running stage '(\w+)'", output) == ["train", "evaluate"]
+    shown = json.loads(ok(clone, "dvc", "exp", "show", "--json"))
+    names = [e["revs"][0]["name"] for rev in shown for e in rev["experiments"] or []]
+    assert names == ["faster"]
+    assert "3e-05" in ok(clone, "dvc", "exp", "show", "--csv")
+    assert ok(clone, "git", "status", "--porcelain", "--untracked-files=no") == ""
+
+
+def test_a_prediction_from_the_pipelines_checkpoint(clone: Path) -> None:
+    out = ok(clone, "python", "-m", "stages.predict", "--title", "Film", "--summary", "A story.", "--genres", "Drama")
+    assert out.split()[0] in ("bad", "average", "good")
+
+
+def imports(module: str) -> set[str]:
+    """The modules of this project that a module brings in, itself included."""
+    found: set[str] = set()
+    queue = [module]
+    while queue:
+        name = queue.pop()
+        path = ROOT / name.replace(".", "/")
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name in found | PLUMBING or not file.is_file():
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stages"):
+                queue += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def test_each_stage_depends_on_the_code_that_decides_its_result() -> None:
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    for name, stage in stages.items():
+        modules = imports(f"stages.{name}")
+        if name == "fetch":
+            modules |= imports("stages.sources.sample") | imports("stages.sources.wikidata")
+        expected = {
+            f"{m.replace('.', '/')}.py" if m != "stages.sources" else "stages/sources/__init__.py" for m in modules
+        }
+        found = {dep for dep in stage["deps"] if dep.endswith(".py")}
+        assert found == expected, name
+        assert "always_changed" not in stage
+        assert stage["cmd"] == f"python -m stages.{name}"

@@ -29,7 +29,7 @@ PADDED = 512
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
-    parser.add_argument("--rows", type=int, default=96, help="training rows in each round (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=48, help="training rows in each round (default: %(default)s)")
     rows = parser.parse_args().rows
     options = params.load()
     table = storage.read_table("data/split/train.parquet", LABELLED).slice(0, rows)

@@ -303,6 +303,8 @@ def _arguments(options: Params, rows: int, state: Path) -> TrainingArguments:
         seed=train.seed,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
+        # Without this the library, told to be quiet, prints its log instead of a progress bar.
+        disable_tqdm=False,
         report_to=[],
     )
 

@@ -56,10 +56,13 @@ def run(options: Params, folder: Path, count: int = 32) -> dict[str, Any]:
     )
 
 
-def test_it_overfits_32_movies(options: Build, tmp_path: Path) -> None:
+def test_it_overfits_32_movies(options: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(options(train__epochs=25, train__early_stopping=25, train__soft_labels=0.0), tmp_path)
     predictions = Classifier.load(tmp_path / "checkpoint").predict(rows(32).to_pylist())
     assert [p.label for p in predictions] == rows(32)["label"].to_pylist()
+    printed = capfd.readouterr()
+    assert "loss=" in printed.err  # in the progress bar
+    assert "{" not in printed.out  # and no dictionary for each entry of the log
 
 
 @pytest.mark.parametrize("changes", [{"loss": "focal"}, {"class_weights": "balanced"}, {"gradient_accumulation": 2}])

@@ -26,6 +26,12 @@ def test_the_throughput_is_the_committed_one() -> None:
     assert f"{ratio:.1f} times as many movies a second" in README
 
 
+def test_the_pipeline_times_are_the_committed_ones() -> None:
+    found = json.loads((ROOT / "benchmarks/pipeline.json").read_text())
+    assert f"took {found['repro_from_nothing_seconds']:.0f} seconds" in README
+    assert f"{found['unchanged_repro_over_dvc_version']['median']:.1f} times as long as `dvc version`" in README
+
+
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:`|\$ )make ([a-z]+)", README))

@@ -106,6 +106,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
+        # The usual 0.02 suits a width of 768: at 32 the first steps would see nothing but noise.
+        initializer_range=0.2,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder

@@ -33,21 +33,22 @@ def test_wikidata_has_the_films_of_the_package_with_critics_ratings(films: pl.Da
     assert films["id"].is_unique().all()
 
 
-def test_the_only_number_that_a_summary_states_is_the_runtime(films: pl.DataFrame) -> None:
+def test_the_only_numbers_that_a_summary_states_are_year_and_runtime(films: pl.DataFrame) -> None:
     """Awards, votes and money would be others."""
-    for text, runtime in films.select("summary", "runtime").iter_rows():
+    for text, released, runtime in films.select("summary", "release_date", "runtime").iter_rows():
         facts = (text or "").partition("It was ")[0]
-        assert re.findall(r"\d+", facts) == ([str(runtime)] if runtime else []), text
+        known = [released.year if released else None, runtime]
+        assert re.findall(r"\d+", facts) == [str(number) for number in known if number], text
 
 
 def test_a_summary_is_made_of_the_facts_that_are_known() -> None:
     assert (
-        summary(["France", "Italy"], ["French"], 98, ["Ana Ba"], ["Ana Ba", "Cy Do", "Ed Fu"])
-        == "A film from France and Italy in French of 98 minutes. "
+        summary(1967, ["France", "Italy"], ["French"], 98, ["Ana Ba"], ["Ana Ba", "Cy Do", "Ed Fu"])
+        == "A film of 1967 from France and Italy in French lasting 98 minutes. "
         "It was directed by Ana Ba and written by Ana Ba, Cy Do and Ed Fu."
     )
-    assert summary([], [], None, ["Ana Ba"], []) == "It was directed by Ana Ba."
-    assert summary([], [], None, [], []) == ""
+    assert summary(None, [], [], None, ["Ana Ba"], []) == "It was directed by Ana Ba."
+    assert summary(None, [], [], None, [], []) == ""
 
 
 def wheel_of(folder: Path, movies: list[dict[str, Any]], people: list[dict[str, Any]]) -> Path:

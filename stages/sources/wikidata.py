@@ -42,22 +42,27 @@ def batches(params: Fetch) -> Iterator[pa.RecordBatch]:
 
 
 def summary(
-    countries: list[str], languages: list[str], runtime: int | None, directors: list[str], writers: list[str]
+    year: int | None,
+    countries: list[str],
+    languages: list[str],
+    runtime: int | None,
+    directors: list[str],
+    writers: list[str],
 ) -> str:
     """A sentence or two of release-day facts; unknown ones are left out."""
-    facts = ["A film"]
+    facts = [f"A film of {year}" if year else "A film"]
     if countries:
         facts.append(f"from {_listed(countries)}")
     if languages:
         facts.append(f"in {_listed(languages)}")
     if runtime:
-        facts.append(f"of {runtime} minutes")
+        facts.append(f"lasting {runtime} minutes")
     makers = []
     if directors:
         makers.append(f"directed by {_listed(directors)}")
     if writers:
         makers.append(f"written by {_listed(writers)}")
-    sentences = [" ".join(facts)] if len(facts) > 1 else []
+    sentences = [" ".join(facts)] if facts != ["A film"] else []
     if makers:
         sentences.append(f"It was {' and '.join(makers)}")
     return " ".join(f"{sentence}." for sentence in sentences)
@@ -66,17 +71,18 @@ def summary(
 def _movie(row: sqlite3.Row) -> dict[str, Any]:
     countries, languages = _names(row["Country"]), _names(row["Language"])
     directors, writers = _names(row["Director"]), _names(row["Writer"])
-    runtime = minutes(row["Runtime"])
+    runtime, released = minutes(row["Runtime"]), day(row["Released"])
+    year = released.year if released else None
     return {
         "id": row["id"],
         "source": "wikidata",
         "title": row["Title"],
-        "summary": summary(countries, languages, runtime, directors, writers) or None,
+        "summary": summary(year, countries, languages, runtime, directors, writers) or None,
         "genres": _names(row["Genre"]),
         "spoken_languages": languages,
         "cast": _names(row["Cast"]),  # the table lists it by alphabet; it knows no billing
         "directors": directors,
-        "release_date": day(row["Released"]),
+        "release_date": released,
         "runtime": runtime,
         "vote_average": row["rating"],
         "vote_count": row["Reviews"],

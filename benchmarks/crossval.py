@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from stages import params, storage
 from stages.baseline import fit
-from stages.command import exit_code
+from stages.command import run_stage
 from stages.decision import Ints
 from stages.groups import group_key, position
 from stages.labels import CLASSES, class_indices, fit_thresholds
@@ -96,4 +96,4 @@ def _report(labels: Ints, answers: dict[str, Ints], options: params.Params) -> d
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_stage(main, [str(WORK), "benchmarks/crossval.json"])

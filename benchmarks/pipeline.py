@@ -11,8 +11,9 @@ import tempfile
 import time
 
 from stages import storage
-from stages.command import exit_code
+from stages.command import run_stage
 
+OUTPUT = "benchmarks/pipeline.json"
 ROUNDS = 5
 
 
@@ -26,7 +27,7 @@ def main() -> None:
             version.append(seconds(folder, "dvc", "version"))
     ratios = [ours / theirs for ours, theirs in zip(unchanged, version, strict=True)]
     storage.write_json(
-        "benchmarks/pipeline.json",
+        OUTPUT,
         {
             "repro_from_nothing_seconds": whole,
             "unchanged_repro_over_dvc_version": {
@@ -47,4 +48,4 @@ def seconds(folder: str, *command: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_stage(main, [OUTPUT])

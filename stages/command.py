@@ -18,7 +18,7 @@ LOCKS = Path("data/locks")
 
 
 def run_stage(stage: Callable[[], None], outputs: Sequence[str]) -> None:
-    """Run a pipeline stage as ``python -m stages.NAME`` and exit.
+    """Run a pipeline stage, or a benchmark, as ``python -m stages.NAME`` and exit.
 
     The help text is the docstring of the module that defines ``stage``. While it runs, the stage holds a lock on
     each of ``outputs`` (paths relative to the working directory), so that a stage left behind by a killed ``dvc``
@@ -27,8 +27,9 @@ def run_stage(stage: Callable[[], None], outputs: Sequence[str]) -> None:
     Exit codes: 0 done, 2 a problem that the message names, 130 interrupted.
     """
     module = inspect.getmodule(stage)
+    file = Path(inspect.getfile(stage))
     parser = argparse.ArgumentParser(
-        prog=f"python -m stages.{Path(inspect.getfile(stage)).stem}",
+        prog=f"python -m {file.parent.name}.{file.stem}",
         description=inspect.getdoc(module),
         epilog="Reads params.yaml and the folders data/, models/ and metrics/ of the working directory. "
         f"Writes: {', '.join(outputs)}.",

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from dvclive import Live
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -38,7 +38,7 @@ from stages import checkpoint, frozen, params, pretrained, storage
 from stages.batches import pad
 from stages.calibration import fit_calibration, fit_decision, prior_corrected
 from stages.command import run_stage
-from stages.decision import Floats
+from stages.decision import Floats, Ints
 from stages.errors import UserError
 from stages.inference import classifier_logits
 from stages.labels import CLASSES, Thresholds, class_indices, class_shares
@@ -54,6 +54,8 @@ CHECKPOINT = "models/checkpoint"
 METRICS = "metrics/train.json"
 CURVES = "metrics/curves"
 STATE = "data/train-state"
+# A model whose training diverged answers every movie alike; one that learns leaves the class shares far behind.
+LEARNT = 0.99
 
 
 def train_stage() -> None:
@@ -125,7 +127,8 @@ def fine_tune(
             shutil.copytree(state / "live" / "plots" / "metrics", temporary)
     storage.remove(state)
     return best | {
-        "validation": {
+        "validation": _surprise(labels, probabilities)
+        | {
             "balanced_accuracy": float(balanced_accuracy_score(labels, decision.classes(probabilities))),
             "macro_f1": float(f1_score(labels, decision.classes(probabilities), average="macro")),
             "temperature": calibration.temperature,
@@ -338,6 +341,23 @@ def _selection_score(train_ratings: Floats, thresholds: Thresholds) -> Callable[
         return {"balanced_accuracy": float(balanced_accuracy_score(labels, predicted))}
 
     return score
+
+
+def _surprise(labels: Ints, probabilities: Floats) -> dict[str, float]:
+    """Log-loss on the validation split, beside that of its class shares; a line on stderr if they hardly differ."""
+    shares = np.bincount(labels, minlength=len(CLASSES)) / len(labels)
+    losses = {
+        "log_loss": float(log_loss(labels, probabilities, labels=range(len(CLASSES)))),
+        "class_shares_log_loss": float(log_loss(labels, np.tile(shares, (len(labels), 1)), labels=range(len(CLASSES)))),
+    }
+    if losses["log_loss"] > LEARNT * losses["class_shares_log_loss"]:
+        print(
+            f"train: warning: the model has learnt next to nothing: its validation log-loss is "
+            f"{losses['log_loss']:.3f}, that of the class shares {losses['class_shares_log_loss']:.3f}. "
+            "If its training loss stopped falling at once, lower train.learning_rate",
+            file=sys.stderr,
+        )
+    return losses
 
 
 def _max_length(options: Params, model: PreTrainedModel) -> int:

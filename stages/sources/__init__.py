@@ -1,7 +1,8 @@
 """Where movies come from: one module a source, all yielding batches of `stages.schema.MOVIE`.
 
-A source is a module with one function, ``batches(params) -> Iterator[pyarrow.RecordBatch]``. It maps what it has to
-the movie record and leaves the rest null; it neither filters by quality nor removes duplicates, which is clean's work.
+A source is a module with one function, ``batches(params, report) -> Iterator[pyarrow.RecordBatch]``. It maps what it
+has to the movie record and leaves the rest null; it neither filters by quality nor removes duplicates, which is clean's
+work.
 """
 
 import importlib
@@ -10,15 +11,16 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from stages.params import Fetch
+from stages.sources.report import Report
 
 
-def batches(params: Fetch) -> Iterator[pa.RecordBatch]:
-    """The movies of ``params.source``, in that source's order.
+def batches(params: Fetch, report: Report) -> Iterator[pa.RecordBatch]:
+    """The movies of ``params.source``, in that source's order; ``report`` is complete when they are through.
 
     Raises:
         UserError: the source cannot be had or does not hold what it should.
     """
     # Imported when asked for, so that one source's needs are not everybody's.
     source = importlib.import_module(f"stages.sources.{params.source}")
-    found: Iterator[pa.RecordBatch] = source.batches(params)
+    found: Iterator[pa.RecordBatch] = source.batches(params, report)
     return found

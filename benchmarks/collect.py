@@ -1,0 +1,151 @@
+"""Collecting from TMDB, against a server of our own that speaks like it: rate, faults and kills, and 1.2 million ids.
+
+Writes benchmarks/collect.json. The rates stand beside those of the original's collector, which asked for one movie
+after another.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from bisect import bisect_left
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ruamel.yaml import YAML
+
+from stages import params, storage
+from stages.command import run_stage
+from stages.schema import MOVIE
+from stages.sources.tmdb.archive import Archive, Batch
+from stages.sources.tmdb.details import Details, movie
+from stages.sources.tmdb.ids import planned
+from tests.tmdb_server import KEY, Server, Settings, details, exported
+
+OUTPUT = "benchmarks/collect.json"
+KILLS = 10
+MANY = 1_200_000
+FETCH = [sys.executable, "-m", "stages.fetch"]
+
+
+def main() -> None:
+    found = {
+        "ceiling_40_latency_100_ms": rates(movies=1_200, latency=0.1, limit=40.0),
+        "ceiling_1000_latency_20_ms": rates(movies=6_000, latency=0.02, limit=1_000.0),
+        "faults_20_percent_and_kills": faults(movies=2_000),
+        "ids_1_200_000": planning(),
+    }
+    storage.write_json(OUTPUT, found)
+    print(json.dumps(found, indent=2))
+
+
+def rates(movies: int, latency: float, limit: float) -> dict[str, float]:
+    """Requests a second as the server saw them, ours and one after another."""
+    with tempfile.TemporaryDirectory() as folder, Server(movies=movies, latency=latency) as server:
+        configure(folder, server, requests_per_second=limit, concurrency=64)
+        subprocess.run(FETCH, cwd=folder, env=environment(), check=True, stderr=subprocess.DEVNULL)
+        moments = server.statistics()["moments"]
+    with Server(movies=movies, latency=latency) as server:
+        start = time.monotonic()
+        asked = 0
+        while time.monotonic() - start < 10:
+            asked += 1
+            with urllib.request.urlopen(f"{server.url}/3/movie/{asked}?api_key={KEY}&append_to_response=credits") as r:
+                json.load(r)
+        sequential = asked / (time.monotonic() - start)
+    sustained = (len(moments) - 1) / (moments[-1] - moments[0])
+    return {
+        "limit": limit,
+        "sustained": sustained,
+        "most_in_one_second": max(bisect_left(moments, moment + 1) - n for n, moment in enumerate(moments)),
+        "one_after_another": sequential,
+        "ratio": sustained / sequential,
+    }
+
+
+def faults(movies: int) -> dict[str, Any]:
+    """Every fifth answer faulty and ten kills: whether the table equals the server's, and what the kills cost."""
+    moments = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder, Server(movies=movies, latency=0.05, faults=0.2) as server:
+        configure(folder, server, requests_per_second=100.0, max_failed_share=0.0, timeout=5.0)
+        for _ in range(KILLS):
+            process = subprocess.Popen(FETCH, cwd=folder, env=environment(), stderr=subprocess.DEVNULL)
+            time.sleep(moments.uniform(1, 4))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        subprocess.run(FETCH, cwd=folder, env=environment(), check=True, stderr=subprocess.DEVNULL)
+        collected = pq.read_table(Path(folder, "data/raw/movies.parquet"))
+        expected = [
+            movie(Details.model_validate(details(n, server.settings)), cast_size=10)
+            for n in range(1, movies + 1)
+            if n % 40 and n % 41
+        ]
+        statistics = server.statistics()
+        return {
+            "movies": len(collected),
+            "equal_to_the_servers": collected.equals(pa.Table.from_pylist(expected, MOVIE)),
+            "requests": len(statistics["moments"]),
+            "answers_lost_to_kills": sum(served - 1 for served in statistics["served"].values()),
+            "kills": KILLS,
+        }
+
+
+def planning() -> dict[str, float]:
+    """Seconds and memory to find, of 1.2 million ids, the few that have no answer yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = params.load().fetch.tmdb.model_copy(update={"adult": True, "video": True})
+        export = Path(folder, "export.json.gz")
+        export.write_bytes(exported(Settings(movies=MANY + 10), "2026-01-01"))
+        with Archive(Path(folder), options.api_url, options.language) as archive:
+            text = Details(id=1, title="Film", overview="Story. " * 40).model_dump_json()
+            for first in range(1, MANY, 50_000):
+                archive.add(Batch(found=[(n, text, None) for n in range(first, first + 50_000)]))
+        # In a process of its own, whose memory is that of planning alone.
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.apply(plan, (folder, export, options))
+
+
+def plan(folder: str, export: Path, options: params.Tmdb) -> dict[str, float]:
+    """What a run does before its first request."""
+    start = time.monotonic()
+    ids = planned(options, export)
+    with Archive(Path(folder), options.api_url, options.language) as archive:
+        left = np.setdiff1d(ids, archive.known(False), assume_unique=True)
+    return {
+        "planned": len(ids),
+        "left": len(left),
+        "seconds": time.monotonic() - start,
+        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def configure(folder: str, server: Server, **changes: Any) -> None:
+    """Write params.yaml for a server."""
+    found = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text(encoding="utf-8"))
+    found["fetch"]["source"] = "tmdb"
+    found["fetch"]["tmdb"] |= {
+        "api_url": f"{server.url}/3",
+        "exports_url": f"{server.url}/exports",
+        "export_date": server.settings.day,
+    } | changes
+    with Path(folder, "params.yaml").open("w", encoding="utf-8") as file:
+        YAML(pure=True).dump(found, file)
+
+
+def environment() -> dict[str, str]:
+    """Ours, with the server's key, and with the stages on the path of a process that works elsewhere."""
+    return {**os.environ, "TMDB_API_KEY": KEY, "PYTHONPATH": str(Path.cwd())}
+
+
+if __name__ == "__main__":
+    run_stage(main, [OUTPUT])

@@ -1,0 +1,273 @@
+"""Tables as people have them: recognised, read to the last row, and every row that cannot be read named by its line."""
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset, DatasetDict
+
+from stages import params, sources
+from stages.errors import UserError
+from stages.schema import MOVIE
+from stages.sources.mapping import names
+from stages.sources.report import Report
+
+Read = Callable[..., tuple[list[dict[str, Any]], Report]]
+
+
+@pytest.fixture
+def read(raw_params: dict[str, Any], workspace: Path) -> Read:
+    """Read files (or a data set) in the workspace as movies."""
+
+    def run(*paths: str, source: str = "files", **changes: Any) -> tuple[list[dict[str, Any]], Report]:
+        raw_params["fetch"]["source"] = source
+        raw_params["fetch"]["files"]["paths"] = list(paths)
+        raw_params["fetch"][source] |= changes
+        report = Report()
+        batches = sources.batches(params.parse(raw_params).fetch, report)
+        return pa.Table.from_batches(list(batches), MOVIE).to_pylist(), report
+
+    return run
+
+
+def write(name: str, header: str, *rows: str, encoding: str = "utf-8", end: str = "\n") -> str:
+    Path(name).write_bytes("".join(line + end for line in (header, *rows)).encode(encoding))
+    return name
+
+
+PLAIN = "title,overview,vote_average"
+
+
+def test_a_kaggle_dump_is_recognised(read: Read) -> None:
+    dump = (
+        "id,title,vote_average,vote_count,status,release_date,runtime,adult,overview,popularity,genres,spoken_languages"
+    )
+    write(
+        "d.csv", dump, '7,The Harbour,6.5,120,Released,2009-12-10,98,False,"A pilot, home.",1.5,"Drama, Crime",French'
+    )
+    ((movie,), report) = read("d.csv")
+    assert movie == dict.fromkeys(MOVIE.names) | {
+        "id": 7,
+        "source": "files",
+        "title": "The Harbour",
+        "summary": "A pilot, home.",
+        "genres": ["Drama", "Crime"],
+        "spoken_languages": ["French"],
+        "release_date": date(2009, 12, 10),
+        "runtime": 98,
+        "vote_average": 6.5,
+        "vote_count": 120,
+        "popularity": 1.5,
+        "adult": False,
+    }
+    assert report.counts == {"read": 1, "broken": 0}
+
+
+def test_json_and_python_lists_in_columns_are_read(read: Read) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["movie_id", "title", "overview", "vote_average", "genres", "spoken_languages"])
+    people = [{"id": 1, "name": "Comédie"}]
+    writer.writerow(["1", "A", "B", "7", json.dumps(people), "[{'iso_639_1': 'fr', 'name': 'Français'}]"])
+    writer.writerow(["2", "C", "D", "7", "[]", "[{'iso"])
+    Path("t.csv").write_text(text.getvalue())
+    (first, second), report = read("t.csv")
+    assert (first["genres"], first["spoken_languages"]) == (["Comédie"], ["Français"])
+    assert (second["genres"], second["spoken_languages"]) == ([], None)
+    assert report.counts["unreadable_spoken_languages"] == 1
+
+
+def test_semicolons_another_encoding_and_line_breaks_in_quotes(read: Read) -> None:
+    header = "Release_Date;Title;Overview;Popularity;Vote_Count;Vote_Average;Original_Language;Genre;Poster_Url"
+    rows = [
+        '2021-12-15;Été;"Un récit\nde mer; à la mer";5083,954;8.940;8,3;fr;Action, Aventure;https://example.org/1.jpg',
+        "2022-03-01;Forêt;Où sont-ils passés;3827;1151;8.1;fr;Crime;https://example.org/2.jpg",
+    ]
+    write("m.csv", header, *rows, encoding="cp1252", end="\r\n")
+    (first, second), report = read("m.csv")
+    assert (first["title"], second["title"], second["summary"]) == ("Été", "Forêt", "Où sont-ils passés")
+    assert first["summary"].split() == ["Un", "récit", "de", "mer;", "à", "la", "mer"]
+    assert (first["vote_average"], first["vote_count"], first["popularity"]) == (8.3, 8940, 5083.954)
+    assert first["genres"] == ["Action", "Aventure"]
+    assert report.counts == {"read": 2, "broken": 0}
+
+
+def test_movielens_writes_the_year_into_the_title(read: Read) -> None:
+    write(
+        "ml.csv",
+        "movieId,title,genres,overview,rating",
+        "1,Toys (1995),Adventure|Comedy,They live.,4.0",
+        "2,Alone,(no genres listed),He waits.,2.5",
+    )
+    (first, second), _ = read("ml.csv", rating_scale=5.0)
+    assert (first["title"], first["release_date"]) == ("Toys", date(1995, 1, 1))
+    assert (first["genres"], first["vote_average"]) == (["Adventure", "Comedy"], 8.0)
+    assert (second["title"], second["release_date"], second["genres"]) == ("Alone", None, [])
+
+
+def test_json_lines_parquet_and_packed_files_are_read_in_order(read: Read) -> None:
+    movies = [
+        {"title": f"Film {n}", "overview": "Story.", "vote_average": n, "genres": [{"name": "Drama"}], "runtime": 90.0}
+        for n in range(6)
+    ]
+    Path("a.jsonl").write_text("".join(json.dumps(movie) + "\n" for movie in movies[:2]))
+    pq.write_table(pa.Table.from_pylist(movies[2:4]), "b.parquet")
+    with gzip.open("c.jsonl.gz", "wt") as file:
+        file.write(json.dumps(movies[4]) + "\n")
+    with zipfile.ZipFile("d.zip", "w") as archive:
+        archive.writestr("read me.md", "no table")
+        archive.writestr("d.tsv", "title\toverview\tvote_average\tgenres\truntime\nFilm 5\tStory.\t5\tDrama\t90\n")
+    found, report = read("a.jsonl", "b.parquet", "c.jsonl.gz", "d.zip")
+    assert [movie["title"] for movie in found] == [f"Film {n}" for n in range(6)]
+    assert [movie["vote_average"] for movie in found] == [0, 1, 2, 3, 4, 5]
+    assert {tuple(movie["genres"]) for movie in found} == {("Drama",)}
+    assert {movie["runtime"] for movie in found} == {90}
+    assert report.counts == {"read": 6, "broken": 0}
+
+
+def test_a_data_set_in_a_folder_is_read_like_a_table(read: Read, tmp_path: Path) -> None:
+    rows = [{"Name": f"Film {n}", "plot": "Story.", "rating": 7.5, "genres": ["Drama"]} for n in range(3)]
+    DatasetDict({"train": Dataset.from_list(rows), "test": Dataset.from_list(rows[:1])}).save_to_disk("saved")
+    found, report = read(source="hub", name="saved", mapping={"title": "Name"})
+    assert [movie["title"] for movie in found] == ["Film 0", "Film 1", "Film 2"]
+    assert (found[0]["source"], found[0]["genres"], found[0]["vote_average"]) == ("hub", ["Drama"], 7.5)
+    assert report.counts == {"read": 3, "broken": 0}
+    assert len(read(source="hub", name="saved", split="test")[0]) == 1
+    Path("plain").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), "plain/train.parquet")
+    assert len(read(source="hub", name="plain", split="train")[0]) == 3
+    with pytest.raises(UserError, match=r"fetch\.hub: nowhere/at-all \(train\): ") as error:
+        read(source="hub", name="nowhere/at-all")
+    assert "\n" not in str(error.value)
+
+
+def test_only_an_unreadable_title_summary_or_rating_breaks_a_row(
+    read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        "x.csv",
+        f"{PLAIN},release_date,runtime,vote_count,adult",
+        "A,One.,7,soon,long,many,perhaps",
+        "B,Two.,seven,2001-01-01,90,5,False",
+        "C,Three.",
+        "D,Four.,7.5,2001-01-01,90,5,False,,,",
+        "E,Five.,,2001-01-01,90,5,False",
+        "F,Six.,6",
+        "G,Seven.,6,2001-01-01,90,5,False,surplus",
+    )
+    found, report = read("x.csv", max_bad_share=0.5)
+    assert [movie["title"] for movie in found] == ["A", "D", "E", "F"]
+    assert found[0] | {"release_date": None, "runtime": None, "vote_count": None, "adult": None} == found[0]
+    assert found[2]["vote_average"] is None  # absent is not unreadable; clean drops it and counts it
+    unreadable = {f"unreadable_{name}": 1 for name in ("adult", "release_date", "runtime", "vote_count")}
+    assert report.counts == {"read": 4, "broken": 3} | unreadable
+    assert [(entry["line"], entry["reason"]) for entry in report.failed] == [
+        (4, "2 cells, the header has 7"),
+        (8, "8 cells, the header has 7"),
+        (3, "the rating 'seven' is no number"),
+    ]
+    assert "x.csv line 3: the rating 'seven' is no number; skipped: 'B'" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"max_bad_share: 3 of 7 rows are broken, the first is x\.csv line 4"):
+        read("x.csv", max_bad_share=0.02)
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line(read: Read) -> None:
+    rows = [f'Film {n},"Story {n}, told.",7' for n in range(40)]
+    rows[3] = 'Film 3,"Story 3 told.,7'
+    write("q.csv", PLAIN, *rows)
+    found, report = read("q.csv", max_bad_share=0.1)
+    assert [movie["title"] for movie in found] == [f"Film {n}" for n in range(40) if n != 3]
+    assert [entry["line"] for entry in report.failed] == [5]
+
+
+def test_bytes_that_the_encoding_does_not_allow_break_their_row_alone(read: Read) -> None:
+    lines = [f"Film {n},Story.,7" for n in range(60_000)]
+    Path("u.csv").write_bytes(b"\n".join([PLAIN.encode(), *(line.encode() for line in lines), b"B\xff,Story.,7"]))
+    found, report = read("u.csv")
+    assert len(found) == 60_000
+    assert [(entry["line"], entry["reason"]) for entry in report.failed] == [(60_002, "bytes that are no text")]
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected"),
+    [
+        (["3/4/2005", "25/12/2006"], [date(2005, 4, 3), date(2006, 12, 25)]),
+        (["3/4/2005", "12/25/2006"], [date(2005, 3, 4), date(2006, 12, 25)]),
+        (["3.4.2005"], [date(2005, 4, 3)]),
+        (["3/4/2005"], [date(2005, 3, 4)]),
+        (["12/10/09", "13/10/71"], [date(2009, 10, 12), date(1971, 10, 13)]),
+        (["10 December 2009", "Dec 9, 2009", "2009", "2009-12-10 00:00:00", "20091210"], None),
+    ],
+)
+def test_dates_are_day_first_or_month_first_as_the_whole_column_says(
+    read: Read, dates: list[str], expected: list[date] | None
+) -> None:
+    write("d.csv", f"{PLAIN},released", *(f'Film,Story.,7,"{day}"' for day in dates))
+    found = [movie["release_date"] for movie in read("d.csv")[0]]
+    assert found == (expected or [date(2009, 12, 10), date(2009, 12, 9), date(2009, 1, 1)] + 2 * [date(2009, 12, 10)])
+
+
+def test_a_movie_without_an_id_gets_one_that_stays(read: Read) -> None:
+    write("i.csv", f"{PLAIN},date", "A,One.,7,2001-01-01", "B,Two.,7,2001-01-01")
+    (a, b), _ = read("i.csv")
+    write("i.csv", f"{PLAIN},date", "B,Two and more.,8,2001-01-01")
+    ((again,), _) = read("i.csv")
+    assert a["id"] != b["id"] == again["id"] > 0
+
+
+def test_a_column_that_cannot_be_found_is_named(read: Read) -> None:
+    write("c.csv", "Film,overview,vote_average", "A,B,7")
+    with pytest.raises(UserError, match=r"c\.csv: no column for title .*; it has Film, overview, vote_average; say"):
+        read("c.csv")
+    assert read("c.csv", mapping={"title": "Film"})[0][0]["title"] == "A"
+    with pytest.raises(UserError, match=r"c\.csv: fetch\.files\.mapping\.title: no column 'Films'; it has Film,"):
+        read("c.csv", mapping={"title": "Films"})
+    with pytest.raises(UserError, match=r"fetch\.files\.mapping\.tittle"):
+        read("c.csv", mapping={"tittle": "Film"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.csv", None, r"none\.csv: no such file"),
+        ("empty.csv", b"", r"empty\.csv: empty, expected a line of column names"),
+        (
+            "cut.csv.gz",
+            gzip.compress(b"title,overview,vote_average\n" * 999)[:-9],
+            r"cut\.csv\.gz: not a readable file",
+        ),
+        ("no.zip", b"PK", r"no\.zip: not a readable archive"),
+        ("no.parquet", b"PAR1", r"no\.parquet: not a readable file"),
+        ("film.doc", b"", r"film\.doc: expected a name that ends in \.csv"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(read: Read, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        Path(name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        read(name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("Drama", ["Drama"]),
+        ("Drama, Science Fiction", ["Drama", "Science Fiction"]),
+        ("A|B", ["A", "B"]),
+        ('["A", "B, C"]', ["A", "B, C"]),
+        ("[{'name': \"Hand's\"}, {'id': 3}]", ["Hand's"]),
+        (" , ", []),
+    ],
+)
+def test_names_are_found_in_a_cell(cell: str, expected: list[str]) -> None:
+    assert names(cell) == expected

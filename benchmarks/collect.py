@@ -8,7 +8,6 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
+from benchmarks._memory import peak_megabytes
 from stages import params, storage
 from stages.command import run_stage
 from stages.schema import MOVIE
@@ -125,7 +125,7 @@ def plan(folder: str, export: Path, options: params.Tmdb) -> dict[str, float]:
         "planned": len(ids),
         "left": len(left),
         "seconds": time.monotonic() - start,
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_megabytes": peak_megabytes(),
     }
 
 

@@ -7,13 +7,13 @@ import csv
 import json
 import multiprocessing
 import random
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks._memory import peak_megabytes
 from stages import params, sources, storage
 from stages.command import run_stage
 from stages.schema import MOVIE
@@ -92,7 +92,7 @@ def pandas(path: str) -> None:
 def _measure(read: Callable[[str], None], path: str) -> tuple[float, float]:
     start = time.monotonic()
     read(path)
-    return time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return time.monotonic() - start, peak_megabytes()
 
 
 if __name__ == "__main__":

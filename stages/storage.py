@@ -30,7 +30,8 @@ def whole(path: str | Path) -> Iterator[Path]:
     remove(temporary)
     try:
         yield temporary
-        _flush(temporary)
+        for place in [*(temporary.rglob("*") if temporary.is_dir() else ()), temporary]:
+            _flush(place)
         if path.is_dir():
             remove(path)
         temporary.replace(path)
@@ -131,13 +132,12 @@ def store() -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Ask the operating system to put a file, or a folder and what is in it, on the disk."""
-    for place in [*(path.rglob("*") if path.is_dir() else ()), path]:
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Ask the operating system to put a file, or a folder's list of names, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _first_line(error: Exception) -> str:

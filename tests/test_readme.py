@@ -50,6 +50,16 @@ def test_the_throughput_is_the_committed_one() -> None:
     assert f"{ratio:.1f} times as many movies a second" in README
 
 
+def test_the_collecting_is_as_committed() -> None:
+    found = json.loads((ROOT / "benchmarks/collect.json").read_text())
+    slow, fast = found["ceiling_40_latency_100_ms"], found["ceiling_1000_latency_20_ms"]
+    text = " ".join(README.split())
+    assert f"{slow['sustained']:.1f} a second sustained and at most {slow['most_in_one_second']} in any" in text
+    assert f"{slow['ratio']:.1f} times the original's one after another" in text
+    assert f"1,000 allowed, {fast['sustained']:.0f} a second" in text
+    assert found["faults_20_percent_and_kills"]["equal_to_the_servers"]
+
+
 def test_the_pipeline_times_are_the_committed_ones() -> None:
     found = json.loads((ROOT / "benchmarks/pipeline.json").read_text())
     assert f"took {found['repro_from_nothing_seconds']:.0f} seconds" in README

@@ -46,6 +46,15 @@ def test_a_kill_while_writing_leaves_no_file_and_the_next_run_recovers(workspace
     assert [path.name for path in Path().iterdir()] == ["out"]
 
 
+def test_writing_a_file_does_not_flush_its_neighbours(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(50):
+        Path(f"neighbour-{n}").touch()
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    storage.write_json("a.json", {})
+    assert len(flushed) == 2  # the file, and the folder that now names it
+
+
 def test_batch_size_does_not_show_in_the_bytes(workspace: Path) -> None:
     storage.write_batches("a.parquet", [BATCH] * 40, BATCH.schema)
     small = [BATCH.slice(start, 100) for _ in range(40) for start in range(0, 1000, 100)]

@@ -5,6 +5,7 @@ a test or a benchmark. Everything that it says is a pure function of its setting
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
 import random
@@ -156,11 +157,12 @@ class Handler:
             return web.Response(body=body[: len(body) // 2], content_type="application/json")
         if kind == "cut":
             response = web.StreamResponse(headers={"Content-Length": str(len(body))})
-            await response.prepare(request)
-            await response.write(body[: len(body) // 2])
+            with contextlib.suppress(ConnectionResetError):  # the client may have gone meanwhile
+                await response.prepare(request)
+                await response.write(body[: len(body) // 2])
         if kind == "stall":
             await asyncio.sleep(self.settings.stall)
-        if request.transport is not None:  # the client may have gone meanwhile
+        if request.transport is not None:
             request.transport.abort()
         return web.Response()
 

@@ -1,0 +1,14 @@
+"""The memory that a process took at its peak."""
+
+import re
+from pathlib import Path
+
+
+def peak_megabytes() -> float:
+    """Peak resident memory of this process, in megabytes (Linux).
+
+    Not ru_maxrss, which a process inherits from the one that started it.
+    """
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
+    assert found is not None
+    return int(found[1]) / 1024

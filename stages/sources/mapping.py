@@ -98,11 +98,7 @@ class Records:
         else:
             found["title"], found["release_date"] = _year_of_title(found["title"])
         table = pl.DataFrame(
-            {
-                name: found[name].cast(type_, strict=False) if name in found else pl.Series([None], dtype=type_)
-                for name, type_ in TYPES.items()
-                if name in found
-            }
+            {name: found[name].cast(type_, strict=False) for name, type_ in TYPES.items() if name in found}
         )
         return self._complete(table).filter(~pl.Series(_mask(broken, len(table)), dtype=pl.Boolean)), broken
 

@@ -1,6 +1,7 @@
 """The user's key to TMDB: from the environment, and never where somebody could read it."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,14 +22,20 @@ def load() -> Credentials:
     """From TMDB_ACCESS_TOKEN or TMDB_API_KEY, in the environment or in the file ``.env``.
 
     Raises:
-        UserError: neither is there.
+        UserError: neither is there, or it cannot be a key.
     """
-    found = {**dotenv_values(".env"), **os.environ}
-    if token := (found.get("TMDB_ACCESS_TOKEN") or "").strip():
+    if token := _value("TMDB_ACCESS_TOKEN"):
         return Credentials(headers={"Authorization": f"Bearer {token}"})
-    if key := (found.get("TMDB_API_KEY") or "").strip():
+    if key := _value("TMDB_API_KEY"):
         return Credentials(query={"api_key": key})
     raise UserError(
         "fetch.source tmdb needs TMDB_API_KEY or TMDB_ACCESS_TOKEN in the environment or in .env (get one at "
         "https://www.themoviedb.org/settings/api); fetch.source sample needs none"
     )
+
+
+def _value(name: str) -> str:
+    value = ({**dotenv_values(".env"), **os.environ}.get(name) or "").strip()
+    if value and not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise UserError(f"{name} holds a space, a line break or a letter that no key has")
+    return value

@@ -30,6 +30,8 @@ study: setup  ## five-fold cross-validation of the model and the baselines: benc
 	dvc repro clean
 	python -m benchmarks.crossval
 
-benchmark: setup  ## training throughput and pipeline times: benchmarks/throughput.json, benchmarks/pipeline.json
+benchmark: setup  ## throughput of training, collecting and reading, pipeline times: benchmarks/*.json
+	python -m benchmarks.collect
+	python -m benchmarks.files
 	python -m benchmarks.throughput
 	python -m benchmarks.pipeline

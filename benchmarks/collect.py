@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from bisect import bisect_left
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from stages.schema import MOVIE
 from stages.sources.tmdb.archive import Archive, Batch
 from stages.sources.tmdb.details import Details, movie
 from stages.sources.tmdb.ids import planned
-from tests.tmdb_server import KEY, Server, Settings, details, exported
+from tests.tmdb_server import KEY, Server, Settings, details, exported, most_in_one_second
 
 OUTPUT = "benchmarks/collect.json"
 KILLS = 10
@@ -67,7 +66,7 @@ def rates(movies: int, latency: float, limit: float) -> dict[str, float]:
     return {
         "limit": limit,
         "sustained": sustained,
-        "most_in_one_second": max(bisect_left(moments, moment + 1) - n for n, moment in enumerate(moments)),
+        "most_in_one_second": most_in_one_second(moments),
         "one_after_another": sequential,
         "ratio": sustained / sequential,
     }

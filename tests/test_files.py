@@ -14,12 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stages import params, sources
 from stages.errors import UserError
 from stages.schema import MOVIE
-from stages.sources.mapping import names
+from stages.sources import blocks
+from stages.sources.cells import names
 from stages.sources.report import Report
+from stages.sources.tables import Table
 
 Read = Callable[..., tuple[list[dict[str, Any]], Report]]
 
@@ -171,12 +175,12 @@ def test_only_an_unreadable_title_summary_or_rating_breaks_a_row(
     unreadable = {f"unreadable_{name}": 1 for name in ("adult", "release_date", "runtime", "vote_count")}
     assert report.counts == {"read": 4, "broken": 3} | unreadable
     assert [(entry["line"], entry["reason"]) for entry in report.failed] == [
+        (3, "the rating 'seven' is no number"),
         (4, "2 cells, the header has 7"),
         (8, "8 cells, the header has 7"),
-        (3, "the rating 'seven' is no number"),
     ]
     assert "x.csv line 3: the rating 'seven' is no number; skipped: 'B'" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"max_bad_share: 3 of 7 rows are broken, the first is x\.csv line 4"):
+    with pytest.raises(UserError, match=r"max_bad_share: 3 of 7 rows are broken, the first is x\.csv line 3"):
         read("x.csv", max_bad_share=0.02)
 
 
@@ -187,6 +191,130 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(read: Read) -> None:
     found, report = read("q.csv", max_bad_share=0.1)
     assert [movie["title"] for movie in found] == [f"Film {n}" for n in range(40) if n != 3]
     assert [entry["line"] for entry in report.failed] == [5]
+
+
+@pytest.fixture(params=[16, 1 << 24])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read files in blocks of so many bytes: a few to a row, or all at once."""
+    monkeypatch.setattr(blocks, "BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("block")
+def test_lines_are_counted_through_quotes_and_blocks(read: Read) -> None:
+    rows = ['A,"One\n""two"", three",7', "B,Four.,x", "", 'C,"Five,\nsix",7,8', "D,Seven.,9", "E,Eight", "F,Nine.,5"]
+    write("l.csv", PLAIN, *rows, end="\r\n")
+    found, report = read("l.csv", max_bad_share=0.5)
+    assert [movie["title"] for movie in found] == ["A", "D", "F"]
+    assert found[0]["summary"] == 'One\n"two", three'
+    assert [(entry["line"], entry["reason"]) for entry in report.failed] == [
+        (4, "the rating 'x' is no number"),
+        (6, "4 cells, the header has 3"),
+        (9, "2 cells, the header has 3"),
+    ]
+
+
+@pytest.mark.usefixtures("block")
+def test_a_quote_inside_a_cell_is_a_letter(read: Read) -> None:
+    write("q.csv", PLAIN, 'The 6" Man,Six.,6', 'B,"Seven, and ""more""",7', "C,5' 3\" tall.,8")
+    found, _ = read("q.csv")
+    assert [(movie["title"], movie["summary"]) for movie in found] == [
+        ('The 6" Man', "Six."),
+        ("B", 'Seven, and "more"'),
+        ("C", "5' 3\" tall."),
+    ]
+
+
+CELLS = st.lists(st.text(st.sampled_from('ab ,;"\n\ré“')), min_size=3, max_size=3)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    rows=st.lists(CELLS, min_size=1),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    size=st.integers(1, 99),
+)
+def test_whatever_csv_writes_is_read_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[list[str]], quoting: Any, size: int
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", size)
+    path = tmp_path / "t.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=quoting).writerows([["a", "b", "c"], *rows])
+    chunks = [part() for part in Table(path).parts(["a", "b", "c"], ["a", "b", "c"])]
+    assert [list(row.values()) for chunk in chunks for row in chunk.rows.to_pylist()] == rows
+    assert not any(chunk.broken for chunk in chunks)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=st.text(st.sampled_from('ab,"\n\r '), min_size=1))
+def test_what_is_read_at_once_is_what_csv_reads(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b,c\n" + text.encode())
+    chunks = [part() for part in Table(path).parts(["a", "b", "c"], ["a", "b", "c"])]
+    if any(chunk.broken for chunk in chunks):
+        return
+    rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    # Empty cells behind the last column are nothing.
+    assert [list(row.values()) for chunk in chunks for row in chunk.rows.to_pylist()] == [row[:3] for row in rows]
+    assert not any(cell.strip() for row in rows for cell in row[3:])
+
+
+def test_lines_that_end_in_a_carriage_return_alone_are_lines(read: Read) -> None:
+    write("m.csv", PLAIN, "A,One.,7", "B,Two.,x", "C,Three.,8", end="\r")
+    found, report = read("m.csv", max_bad_share=0.5)
+    assert [movie["title"] for movie in found] == ["A", "C"]
+    assert report.failed[0]["line"] == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_is_no_part_of_a_name(read: Read, encoding: str) -> None:
+    write("b.csv", f"\ufeff{PLAIN}", "Été,Un récit.,7", encoding=encoding)
+    ((movie,), _) = read("b.csv")
+    assert (movie["title"], movie["summary"]) == ("Été", "Un récit.")
+
+
+def test_a_broken_line_of_json_costs_itself_wherever_it_stands(read: Read) -> None:
+    movies = [json.dumps({"title": f"Film {n}", "overview": "Story.", "vote_average": n}) for n in range(6)]
+    Path("a.jsonl").write_text("\n".join(['{"title": ', *movies[:3], "[7]", *movies[3:], "[" * 100_000]))
+    found, report = read("a.jsonl", max_bad_share=0.5)
+    assert [movie["title"] for movie in found] == [f"Film {n}" for n in range(6)]
+    assert [entry["line"] for entry in report.failed] == [1, 5, 9]
+
+
+def test_one_column_can_be_two_fields(read: Read) -> None:
+    write("o.csv", "original_title,overview,vote_average", "Été,Un récit.,7")
+    ((movie,), _) = read("o.csv", mapping={"title": "original_title"})
+    assert movie["title"] == movie["original_title"] == "Été"
+
+
+def test_typed_columns_are_read_as_strictly_as_text(read: Read) -> None:
+    rows = [
+        {"id": 2**53 + 1, "title": "A", "overview": "One.", "rating": 7.5, "votes": 2.5, "runtime": 0.0, "date": 2001},
+        {
+            "id": 5,
+            "title": "B",
+            "overview": "Two.",
+            "rating": float("nan"),
+            "votes": 30.0,
+            "runtime": 97.6,
+            "date": 2002,
+        },
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), "t.parquet")
+    (first, second), report = read("t.parquet")
+    assert (first["id"], first["vote_count"], first["runtime"]) == (2**53 + 1, None, None)
+    assert (second["vote_count"], second["runtime"], second["vote_average"]) == (30, 98, None)
+    assert report.counts == {"read": 2, "broken": 0, "unreadable_vote_count": 1}
+    write(
+        "t.csv", "id,title,overview,rating", f"{2**53 + 1},A,One.,7", f"{2**53},B,Two.,7", f" {2**53 + 2} ,C,Three.,7"
+    )
+    assert [movie["id"] for movie in read("t.csv")[0]] == [2**53 + 1, 2**53, 2**53 + 2]
+
+
+def test_a_column_of_another_kind_breaks_its_rows(read: Read) -> None:
+    pq.write_table(pa.table({"title": [["A"]], "overview": ["One."], "rating": [7.0]}), "k.parquet")
+    found, report = read("k.parquet", max_bad_share=1.0)
+    assert (found, report.failed[0]["reason"]) == ([], "the title ['A'] is no text")
 
 
 def test_bytes_that_the_encoding_does_not_allow_break_their_row_alone(read: Read) -> None:
@@ -256,6 +384,15 @@ def test_a_file_that_cannot_be_read_is_named(read: Read, name: str, content: byt
     with pytest.raises(UserError, match=message) as error:
         read(name)
     assert "\n" not in str(error.value)
+    assert str(error.value).count(name) == 1
+
+
+def test_a_file_that_dvc_does_not_watch_is_pointed_out(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("inputs").mkdir()
+    write("inputs/in.csv", PLAIN, "A,One.,7")
+    write("out.csv", PLAIN, "B,Two.,7")
+    assert len(read("inputs/in.csv", "out.csv")[0]) == 2
+    assert capsys.readouterr().err == "out.csv: not in inputs/, so that dvc will not see when it changes\n"
 
 
 @pytest.mark.parametrize(

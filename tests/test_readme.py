@@ -60,6 +60,14 @@ def test_the_collecting_is_as_committed() -> None:
     assert found["faults_20_percent_and_kills"]["equal_to_the_servers"]
 
 
+def test_the_reading_of_files_is_as_committed() -> None:
+    found = json.loads((ROOT / "benchmarks/files.json").read_text())
+    read, written = (found[task]["speed_over_pandas"]["median"] for task in ("read", "read_and_write"))
+    text = " ".join(README.split())
+    assert f"at {read:.2f} times the speed of pandas' bare `read_csv`" in text
+    assert f"written by both, at {written:.2f} times; in {found['read_and_write']['peak_megabytes']:.0f} MB" in text
+
+
 def test_the_pipeline_times_are_the_committed_ones() -> None:
     found = json.loads((ROOT / "benchmarks/pipeline.json").read_text())
     assert f"took {found['repro_from_nothing_seconds']:.0f} seconds" in README

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from bisect import bisect_left
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Self
@@ -217,6 +218,11 @@ class Server:
         with urllib.request.urlopen(f"{self.url}/statistics") as response:
             found: dict[str, Any] = json.load(response)
         return found
+
+
+def most_in_one_second(moments: list[float]) -> int:
+    """The most requests in any second that begins with one; ``moments`` rise."""
+    return max(bisect_left(moments, start + 1) - n for n, start in enumerate(moments))
 
 
 def _known(request: web.Request) -> bool:

@@ -1,17 +1,17 @@
 """Movies from a Hugging Face data set: of the hub by its name, or in a local folder; streamed."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
 
 from stages.errors import UserError
 from stages.params import Fetch, Hub
+from stages.sources.chunks import CHUNK, Part, from_arrow
 from stages.sources.report import Report
-from stages.sources.tables import CHUNK, Chunk
 from stages.sources.tabular import movies, require_few_broken
 
 
@@ -24,7 +24,7 @@ def batches(params: Fetch, report: Report) -> Iterator[pa.RecordBatch]:
     options = params.hub
     report.counts = {"read": 0, "broken": 0}
     yield from movies(_DataSet(options), "hub", options.mapping, options.rating_scale, report)
-    require_few_broken(report, options.max_bad_share)
+    require_few_broken("hub", report, options.max_bad_share)
 
 
 class _DataSet:
@@ -45,11 +45,10 @@ class _DataSet:
         known: list[str] | None = self._rows.column_names
         return known or next(iter(self._rows.iter(1))).column_names
 
-    def chunks(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Chunk]:
+    def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
         first = 1
         for table in self._rows.iter(CHUNK):
-            columns = {name: pl.Series(name, table[name]) for name in names}
-            yield Chunk(columns, list(range(first, first + len(table))), [])
+            yield functools.partial(from_arrow, table.select(names), first)
             first += len(table)
 
 

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from stages import params, sources
 from stages.errors import UserError
 from stages.schema import MOVIE
-from stages.sources import blocks
-from stages.sources.cells import names
 from stages.sources.report import Report
-from stages.sources.tables import Table
+from stages.sources.tables import blocks
+from stages.sources.tables.cells import names
+from stages.sources.tables.table import Table
 
 Read = Callable[..., tuple[list[dict[str, Any]], Report]]
 
@@ -138,6 +138,20 @@ def test_json_lines_parquet_and_packed_files_are_read_in_order(read: Read) -> No
     assert report.counts == {"read": 6, "broken": 0}
 
 
+def test_a_table_of_an_archive_can_be_named(read: Read) -> None:
+    with zipfile.ZipFile("archive.zip", "w") as archive:
+        archive.writestr("tmdb/credits.csv", "movie_id,title,cast,crew\n1,Film,[],[]\n")
+        archive.writestr("tmdb/movies.csv", f"{PLAIN}\nFilm,Story.,7\n")
+        archive.writestr("__MACOSX/tmdb/._movies.csv", b"\0\5\26\7")
+    with pytest.raises(UserError, match=r"archive\.zip/tmdb/credits\.csv: no column for summary"):
+        read("archive.zip")
+    assert len(read("archive.zip/tmdb/movies.csv")[0]) == 1
+    with pytest.raises(
+        UserError, match=r"archive\.zip: no table 'movies\.csv' in .*; it has tmdb/credits\.csv, tmdb/m"
+    ):
+        read("archive.zip/movies.csv")
+
+
 def test_a_data_set_in_a_folder_is_read_like_a_table(read: Read, tmp_path: Path) -> None:
     rows = [{"Name": f"Film {n}", "plot": "Story.", "rating": 7.5, "genres": ["Drama"]} for n in range(3)]
     DatasetDict({"train": Dataset.from_list(rows), "test": Dataset.from_list(rows[:1])}).save_to_disk("saved")
@@ -224,6 +238,18 @@ def test_a_quote_inside_a_cell_is_a_letter(read: Read) -> None:
     ]
 
 
+@pytest.mark.usefixtures("block")
+def test_a_carriage_return_inside_a_line_is_a_space(read: Read) -> None:
+    write("r.csv", PLAIN, "A,One\rand more.,6", 'B,"Two\rand more.",7', "C,Three.,8")
+    found, report = read("r.csv")
+    assert [movie["summary"].split() for movie in found] == [
+        ["One", "and", "more."],
+        ["Two", "and", "more."],
+        ["Three."],
+    ]
+    assert report.counts == {"read": 3, "broken": 0}
+
+
 CELLS = st.lists(st.text(st.sampled_from('ab ,;"\n\ré“')), min_size=3, max_size=3)
 
 
@@ -246,7 +272,7 @@ def test_whatever_csv_writes_is_read_as_it_was(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(text=st.text(st.sampled_from('ab,"\n\r '), min_size=1))
+@given(text=st.lists(st.sampled_from(["a", "b", " ", ",", '"', "\n", "\r\n"]), min_size=1).map("".join))
 def test_what_is_read_at_once_is_what_csv_reads(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(b"a,b,c\n" + text.encode())

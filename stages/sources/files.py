@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from stages.params import Fetch
 from stages.sources.report import Report
-from stages.sources.tables import tables
-from stages.sources.tabular import movies, require_few_broken
+from stages.sources.tables.movies import movies, require_few_broken
+from stages.sources.tables.table import tables
 
 INPUTS: Final = Path("inputs")  # a dependency of the stage in dvc.yaml
 

@@ -10,9 +10,9 @@ from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_f
 
 from stages.errors import UserError
 from stages.params import Fetch, Hub
-from stages.sources.chunks import CHUNK, Part, from_arrow
 from stages.sources.report import Report
-from stages.sources.tabular import movies, require_few_broken
+from stages.sources.tables.chunks import CHUNK, Part, from_arrow
+from stages.sources.tables.movies import movies, require_few_broken
 
 
 def batches(params: Fetch, report: Report) -> Iterator[pa.RecordBatch]:

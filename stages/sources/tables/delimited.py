@@ -9,6 +9,7 @@ broken line: a quote that is never closed costs its own line, not the rest of th
 import csv
 import functools
 import io
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from stages.errors import UserError
-from stages.sources.blocks import Binary, Block, Text
-from stages.sources.chunks import Broken, Chunk, Part, Row, from_rows
+from stages.sources.tables.blocks import Binary, Block, Text
+from stages.sources.tables.chunks import Broken, Chunk, Part, Row, from_rows
 
 SEPARATORS: Final = (",", ";", "\t", "|")
 HEAD: Final = 1 << 16  # bytes
@@ -116,10 +117,20 @@ class _Lines:
 
     def again_from_second(self) -> None:
         """Let all lines of the row but its first be read again."""
-        again = self._row[1:]
-        self._ahead.extendleft(reversed(again))
-        self._of_block += len(again)
-        self.line -= sum(line.endswith(b"\n") for line in again)
+        self._put_back(self._row[1:])
+
+    def again_without_returns(self) -> bool:
+        """Let the row be read again with spaces for carriage returns inside its lines, if there are any."""
+        mended = [re.sub(rb"\r(?!\n)", b" ", line) for line in self._row]
+        if mended == self._row:
+            return False
+        self._put_back(mended)
+        return True
+
+    def _put_back(self, lines: list[bytes]) -> None:
+        self._ahead.extendleft(reversed(lines))
+        self._of_block += len(lines)
+        self.line -= sum(line.endswith(b"\n") for line in lines)
 
     def left(self) -> bytes:
         """What was read ahead and not asked for."""
@@ -170,6 +181,8 @@ def _rows(lines: _Lines, layout: _Layout, regular: bool = False) -> Iterator[Row
         except csv.Error as error:
             reason = str(error)
             reader = csv.reader(lines, delimiter=layout.separator, strict=True)
+            if lines.again_without_returns():
+                continue
         yield Broken(first, reason, lines.first())
         lines.again_from_second()
 

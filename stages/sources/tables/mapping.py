@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from stages.errors import UserError
 from stages.schema import MOVIE
-from stages.sources import cells
+from stages.sources.tables import cells
 
 # Names without case, spaces and punctuation, the likeliest first.
 KNOWN: Final = {

@@ -47,7 +47,7 @@ class Block:
 
     def split(self) -> list[bytes]:
         """The lines."""
-        return bytes(self.data).splitlines(keepends=True)
+        return io.BytesIO(self.data).readlines()
 
     def is_regular(self, separator: str) -> bool:
         """Whether each quote opens a cell at its start, closes one at its end, or is one of a pair inside.

@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol, TypeVar
 import pyarrow as pa
 
 from stages.errors import UserError
-from stages.sources.cells import day_parts
-from stages.sources.chunks import Broken, Chunk, Part
-from stages.sources.mapping import NEEDED, Converted, Records, match
 from stages.sources.report import Report
+from stages.sources.tables.cells import day_parts
+from stages.sources.tables.chunks import Broken, Chunk, Part
+from stages.sources.tables.mapping import NEEDED, Converted, Records, match
 
 SHOWN: Final = 5  # broken rows of a table that are printed
 LISTED: Final = 10_000  # broken rows that are listed in data/raw/failed.jsonl
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class Tabular(Protocol):
-    """What has named columns and can be read more than once: see `stages.sources.tables.Table`."""
+    """What has named columns and can be read more than once: see `stages.sources.tables.table.Table`."""
 
     def __str__(self) -> str: ...
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.errors import UserError
-from stages.sources.blocks import Binary
-from stages.sources.chunks import CHUNK, Broken, Part, Row, from_arrow, from_rows
-from stages.sources.delimited import Delimited
+from stages.sources.tables.blocks import Binary
+from stages.sources.tables.chunks import CHUNK, Broken, Part, Row, from_arrow, from_rows
+from stages.sources.tables.delimited import Delimited
 
 KINDS: Final = {
     ".csv": ".csv",
@@ -93,25 +93,38 @@ class Table:
 
 
 def tables(path: Path) -> list[Table]:
-    """The table in a file, or all those in an archive, by name.
+    """The table in a file, or all those in an archive, by name; of ``archive.zip/table.csv`` that one.
 
     Raises:
-        UserError: the suffix is of no table, the archive cannot be read or holds none.
+        UserError: the suffix is of no table, the archive cannot be read or does not hold what it should.
     """
-    if path.suffix.lower() == ".zip":
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = sorted(name for name in archive.namelist() if Path(name).suffix.lower() in KINDS)
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
-        except (OSError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: not a readable archive ({error})") from None
-        if not names:
-            raise UserError(f"{path}: no table in this archive ({', '.join(KINDS)})")
-        return [Table(path, name) for name in names]
+    archive = next((part for part in (path, *path.parents) if part.suffix.lower() == ".zip"), None)
+    if archive is not None:
+        names = _members(archive)
+        if archive == path:
+            return [Table(path, name) for name in names]
+        name = path.relative_to(archive).as_posix()
+        if name not in names:
+            raise UserError(f"{archive}: no table {name!r} in this archive; it has {', '.join(names)}")
+        return [Table(archive, name)]
     if Path(path.name.removesuffix(".gz")).suffix.lower() not in KINDS:
         raise UserError(f"{path}: expected a name that ends in {', '.join(KINDS)}, in .gz or .zip if you like")
     return [Table(path)]
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [(name, Path(name)) for name in archive.namelist()]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a readable archive ({error})") from None
+    # Archives made on a Mac hold a "._movies.csv" beside each "movies.csv".
+    names = sorted(n for n, member in members if member.suffix.lower() in KINDS and not member.name.startswith("."))
+    if not names:
+        raise UserError(f"{path}: no table in this archive ({', '.join(KINDS)})")
+    return names
 
 
 def _keys(lines: Iterable[bytes]) -> list[str]:

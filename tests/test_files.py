@@ -6,7 +6,8 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +342,28 @@ def test_a_column_of_another_kind_breaks_its_rows(read: Read) -> None:
     pq.write_table(pa.table({"title": [["A"]], "overview": ["One."], "rating": [7.0]}), "k.parquet")
     found, report = read("k.parquet", max_bad_share=1.0)
     assert (found, report.failed[0]["reason"]) == ([], "the title ['A'] is no text")
+
+
+def test_columns_of_many_types_are_read(read: Read) -> None:
+    day = datetime(2001, 2, 3, 12, tzinfo=UTC)
+    columns = {
+        "id": pa.array([7], pa.uint64()),
+        "title": pa.array(["A"]).dictionary_encode(),
+        "overview": pa.array([b"One."], pa.large_binary()),
+        "rating": pa.array([Decimal("7.5")]),
+        "released": pa.array([day], pa.timestamp("us", "UTC")),
+        "genres": pa.array([["Drama"]], pa.large_list(pa.large_string())),
+        "adult": pa.array([0.0]),
+        "cast": pa.array([None], pa.null()),
+    }
+    pq.write_table(pa.table(columns), "m.parquet")
+    ((movie,), report) = read("m.parquet")
+    assert (movie["id"], movie["title"], movie["summary"], movie["vote_average"]) == (7, "A", "One.", 7.5)
+    assert (movie["release_date"], movie["genres"], movie["adult"]) == (date(2001, 2, 3), ["Drama"], False)
+    assert report.counts == {"read": 1, "broken": 0}
+    pq.write_table(pa.table(columns | {"overview": pa.array([b"\xff"])}), "m.parquet")
+    with pytest.raises(UserError, match=r"m\.parquet: a column that cannot be read \(.*UTF8"):
+        read("m.parquet")
 
 
 def test_bytes_that_the_encoding_does_not_allow_break_their_row_alone(read: Read) -> None:

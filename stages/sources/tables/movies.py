@@ -55,7 +55,10 @@ def movies(
 
     def read(part: Part) -> tuple[Chunk, Converted]:
         chunk = part()
-        return chunk, records.convert(chunk.rows, columns)
+        try:
+            return chunk, records.convert(chunk.rows, columns)
+        except pa.ArrowException as error:
+            raise UserError(f"{table}: a column that cannot be read ({str(error).splitlines()[0]})") from None
 
     shown = 0
     unreadable: Counter[str] = Counter()

@@ -13,10 +13,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from stages import params, storage
+from stages import params, parquet, storage
 from stages.baseline import fit
 from stages.command import run_stage
 from stages.decision import Ints
+from stages.export import export_checkpoint
 from stages.groups import group_key, position
 from stages.labels import CLASSES, class_indices, fit_thresholds
 from stages.metrics import answer_scores, bootstrap, fast_scores
@@ -31,7 +32,7 @@ WORK = Path("data/crossval")
 
 def main() -> None:
     options = params.load()
-    movies = pl.DataFrame(storage.read_table("data/clean/movies.parquet", MOVIE))
+    movies = pl.DataFrame(parquet.read_table("data/clean/movies.parquet", MOVIE))
     keys = [group_key(title, day) for title, day in movies.select("title", "release_date").iter_rows()]
     folds = np.array([int(position(key, "fold") * FOLDS) for key in keys])
     validation = np.array([position(key, "fold-validation") < VALIDATION for key in keys])
@@ -51,7 +52,8 @@ def main() -> None:
         for name in options.baseline.models:
             answers[name][test] = fit(name, train_rows, held_rows, test_rows, options).predicted
         fine_tune(train_rows, held_rows, thresholds, {"fold": str(fold)}, options, WORK / "state", WORK / "checkpoint")
-        predictions = Classifier.load(WORK / "checkpoint").predict(test_rows.to_pylist())
+        export_checkpoint(WORK / "checkpoint", WORK / "served", held_rows, options.export.variant)
+        predictions = Classifier.load(WORK / "served").predict(test_rows.to_pylist())
         answers["transformer"][test] = [CLASSES.index(prediction.label) for prediction in predictions]
         done = folds <= fold
         print(

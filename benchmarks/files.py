@@ -21,7 +21,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from benchmarks._memory import peak_megabytes
-from stages import params, sources, storage
+from stages import params, parquet, sources, storage
 from stages.command import run_stage
 from stages.schema import MOVIE
 from stages.sources.report import Report
@@ -99,7 +99,7 @@ def read(path: str) -> None:
 
 def read_and_write(path: str) -> None:
     """What the stage does."""
-    storage.write_batches(Path(path).with_suffix(".parquet"), _movies(path), MOVIE)
+    parquet.write_batches(Path(path).with_suffix(".parquet"), _movies(path), MOVIE)
 
 
 def pandas_read(path: str) -> None:
@@ -109,7 +109,7 @@ def pandas_read(path: str) -> None:
 
 def pandas_read_and_write(path: str) -> None:
     """Read, and write as storage does."""
-    pandas.read_csv(path).to_parquet(f"{path}.parquet", compression="zstd", row_group_size=storage.ROW_GROUP)
+    pandas.read_csv(path).to_parquet(f"{path}.parquet", compression="zstd", row_group_size=parquet.ROW_GROUP)
 
 
 def _movies(path: str) -> Iterator[pa.RecordBatch]:

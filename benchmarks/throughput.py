@@ -17,7 +17,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from stages import params, pretrained, storage
+from stages import params, parquet, pretrained, storage
 from stages.batches import pad
 from stages.command import exit_code
 from stages.schema import LABELLED
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=48, help="training rows in each round (default: %(default)s)")
     rows = parser.parse_args().rows
     options = params.load()
-    table = storage.read_table("data/split/train.parquet", LABELLED).slice(0, rows)
+    table = parquet.read_table("data/split/train.parquet", LABELLED).slice(0, rows)
     tokenizer = pretrained.load_tokenizer(options.model.name)
     text = TextFormat(tuple(options.text.fields), options.text.max_length)
     original = TextFormat(text.fields, PADDED)
@@ -40,7 +40,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"ours": [], "original": []}
     for turn in range(ROUNDS + 1):
         for name, form, least in (("ours", text, 0), ("original", original, PADDED)):
-            ids = encode(tokenizer, movies, form)
+            ids = encode(tokenizer.backend_tokenizer, movies, form)
             model = pretrained.load_model(options.model.name, options.train.seed)
             took = epoch(model, ids, options.train.batch_size, int(tokenizer.pad_token_id), least)
             if turn:  # the first warms up

@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from tqdm import tqdm
 
-from stages import params, storage
+from stages import params, parquet, storage
 from stages.calibration import fit_calibration, fit_decision
 from stages.command import run_stage
 from stages.decision import Floats, Ints
@@ -46,7 +46,7 @@ class Answers:
 
 def baseline() -> None:
     options = params.load()
-    train, validation, test = (storage.read_table(f"data/split/{name}.parquet", LABELLED) for name in SPLITS)
+    train, validation, test = (parquet.read_table(f"data/split/{name}.parquet", LABELLED) for name in SPLITS)
     labels = label_indices(test)
     metrics: dict[str, Any] = {}
     tables = []
@@ -58,7 +58,7 @@ def baseline() -> None:
         tables.append(
             pa.Table.from_arrays([pa.array(c) if isinstance(c, list) else c for c in columns], schema=PREDICTIONS)
         )
-    storage.write_table(OUTPUT, pa.concat_tables(tables))
+    parquet.write_table(OUTPUT, pa.concat_tables(tables))
     storage.write_json(METRICS, metrics)
     for model, figures in metrics.items():
         accuracy, macro_f1 = figures["balanced_accuracy"], figures["macro_f1"]

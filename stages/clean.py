@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from stages import params, storage
+from stages import params, parquet, storage
 from stages.command import run_stage
 from stages.groups import group_key
 from stages.params import Clean
@@ -28,8 +28,8 @@ LISTS = ("genres", "spoken_languages", "cast", "directors")
 
 def clean() -> None:
     options = params.load().clean
-    movies, counts = cleaned(pl.DataFrame(storage.read_table(INPUT, MOVIE)), options)
-    storage.write_table(OUTPUT, movies.to_arrow().cast(MOVIE))
+    movies, counts = cleaned(pl.DataFrame(parquet.read_table(INPUT, MOVIE)), options)
+    parquet.write_table(OUTPUT, movies.to_arrow().cast(MOVIE))
     storage.write_json(METRICS, counts)
     print(f"clean: kept {counts['rows_out']:,} of {counts['rows_in']:,} movies")
 

@@ -1,4 +1,4 @@
-"""Evaluate: score the checkpoint on the test split, once, as it is served: its calibration, its decision.
+"""Evaluate: score the served model on the test split, once, with its calibration and its decision.
 
 metrics/evaluate.json has the headline figures at its top level, with 95% bootstrap intervals, per-class figures and
 the paired difference to each baseline in groups of their own. The page with the misclassified movies, which holds
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from stages import figures, params, storage
+from stages import figures, params, parquet, storage
 from stages.baseline import OUTPUT as BASELINES
 from stages.baseline import PREDICTIONS, label_indices
 from stages.command import run_stage
@@ -21,7 +21,7 @@ from stages.errors import UserError
 from stages.labels import CLASSES, Thresholds
 from stages.metrics import bootstrap, confusion, fast_scores, per_class, reliability, scores
 from stages.params import Evaluate
-from stages.predict import CHECKPOINT, Classifier
+from stages.predict import MODEL, Classifier
 from stages.schema import LABELLED
 
 TEST = "data/split/test.parquet"
@@ -37,12 +37,12 @@ SHOWN = 50  # misclassified movies on the page, the most confident first
 
 def evaluate() -> None:
     options = params.load().evaluate
-    test = storage.read_table(TEST, LABELLED)
+    test = parquet.read_table(TEST, LABELLED)
     if test.num_rows == 0:
         raise UserError(f"{TEST}: no rows to evaluate on")
     classifier = Classifier.load()
     if classifier.metadata.thresholds != Thresholds(**storage.read_json(THRESHOLDS)):
-        raise UserError(f"{CHECKPOINT}: trained with other class thresholds than {THRESHOLDS}; run `dvc repro`")
+        raise UserError(f"{MODEL}: trained with other class thresholds than {THRESHOLDS}; run `dvc repro`")
     labels = label_indices(test)
     predictions = classifier.predict(test.to_pylist())
     predicted = np.array([CLASSES.index(prediction.label) for prediction in predictions])
@@ -94,7 +94,7 @@ def report(
 
 
 def _baseline_answers(test: pa.Table) -> dict[str, Ints]:
-    table = storage.read_table(BASELINES, PREDICTIONS)
+    table = parquet.read_table(BASELINES, PREDICTIONS)
     answers: dict[str, Ints] = {}
     for name in dict.fromkeys(table["model"].to_pylist()):
         rows = table.filter(pa.compute.equal(table["model"], name))

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stages import figures, params, pretrained, storage
+from stages import figures, params, parquet, pretrained, storage
 from stages.command import run_stage
 from stages.errors import UserError
 from stages.params import Text
 from stages.schema import MOVIE
-from stages.text import compose
+from stages.text import TextFormat, encode
 
 INPUT = "data/clean/movies.parquet"
 REPORT = "data/reports/explore.html"
@@ -24,12 +24,13 @@ TABLES = "metrics/explore"
 RATING_EDGES = np.arange(0, 10.5, 0.5)
 LANGUAGES = 12
 LENGTH_STEP = 16
+UNCUT = 1 << 30  # tokens
 VOTE_STEPS = 2  # bins to a tenfold of votes
 
 
 def explore() -> None:
     options = params.load()
-    movies = pl.DataFrame(storage.read_table(INPUT, MOVIE))
+    movies = pl.DataFrame(parquet.read_table(INPUT, MOVIE))
     if movies.is_empty():
         raise UserError(f"{INPUT}: no movies to explore")
     tokens = token_lengths(movies, options.text, options.model.name)
@@ -109,10 +110,9 @@ def describe(movies: pl.DataFrame, tokens: np.ndarray) -> dict[str, pl.DataFrame
 
 def token_lengths(movies: pl.DataFrame, text: Text, model: str) -> np.ndarray:
     """Tokens of each movie's text before it is cut, special tokens included."""
-    tokenizer = pretrained.load_tokenizer(model)
-    texts = [compose(movie, text.fields) for movie in movies.select(text.fields).iter_rows(named=True)]
-    encoded = tokenizer(texts, split_special_tokens=True, return_attention_mask=False, verbose=False)
-    return np.array([len(ids) for ids in encoded["input_ids"]])
+    tokenizer = pretrained.load_tokenizer(model).backend_tokenizer
+    rows = movies.select(text.fields).to_dicts()
+    return np.array([len(ids) for ids in encode(tokenizer, rows, TextFormat(tuple(text.fields), UNCUT))])
 
 
 def _counts(values: Iterable[Any], name: str) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages import params, sources, storage
+from stages import params, parquet, sources, storage
 from stages.command import run_stage
 from stages.schema import MOVIE
 from stages.sources.report import Report
@@ -27,7 +27,7 @@ def fetch() -> None:
     try:
         with tqdm(desc="fetch", unit=" movies", total=options.limit) as progress:
             found = sources.batches(options, report)
-            rows = storage.write_batches(OUTPUT, _limited(found, options.limit, progress), MOVIE)
+            rows = parquet.write_batches(OUTPUT, _limited(found, options.limit, progress), MOVIE)
     finally:
         # Also when the stage fails because too much is in it.
         with storage.whole(FAILED) as temporary:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from statistics import fmean, pstdev
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.errors import UserError
-from stages.params import Labels
+
+if TYPE_CHECKING:
+    from stages.params import Labels
 
 # From worst to best. This order is the order of logits, probabilities and confusion matrices everywhere.
 CLASSES: Final = ("bad", "average", "good")
@@ -22,7 +24,7 @@ class Thresholds:
     high: float
 
 
-def fit_thresholds(ratings: npt.NDArray[np.float64], params: Labels) -> Thresholds:
+def fit_thresholds(ratings: npt.NDArray[np.float64], params: "Labels") -> Thresholds:
     """Fit the thresholds on the ratings (0 to 10) of the training split and of nothing else.
 
     Raises:

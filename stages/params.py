@@ -215,6 +215,12 @@ class Decision(Group):
     rule: Literal["argmax", "prior_corrected"]
 
 
+class Export(Group):
+    """What is served."""
+
+    variant: Literal["auto", "fp32", "int8"]
+
+
 class Evaluate(Group):
     """How sure the figures are."""
 
@@ -235,6 +241,7 @@ class Params(Group):
     model: Model
     train: Train
     decision: Decision
+    export: Export
     evaluate: Evaluate
 
 

@@ -5,21 +5,25 @@ two can differ: "good" may be the answer at a probability of 0.4 where only one 
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tqdm import tqdm
+import numpy as np
+from tokenizers import Tokenizer
 
-from stages import checkpoint, movie_files, text
+from stages import checkpoint, served, text
+from stages.batches import by_length, pad
 from stages.command import exit_code
 from stages.decision import Floats
 from stages.errors import UserError
 from stages.labels import CLASSES
 
-CHECKPOINT: Final = "models/checkpoint"
+MODEL: Final = "models/movie-rating"
 BATCH: Final = 1_000
+TOKENS: Final = 2_048  # padded tokens in a batch: what a few cores compute in one go
 
 
 class Prediction(NamedTuple):
@@ -30,33 +34,52 @@ class Prediction(NamedTuple):
 
 
 class Classifier:
-    """A trained checkpoint that answers with labels and probabilities; see `Classifier.load`."""
+    """A served model that answers with labels and probabilities; see `Classifier.load`."""
 
-    def __init__(self, model: Any, tokenizer: Any, metadata: checkpoint.Metadata):
-        self._model, self._tokenizer, self.metadata = model, tokenizer, metadata
+    def __init__(self, session: Any, tokenizer: Tokenizer, model: served.Served):
+        self._session, self._tokenizer, self._model = session, tokenizer, model
 
     @classmethod
-    def load(cls, path: str | Path = CHECKPOINT) -> "Classifier":
-        """Load a checkpoint folder.
+    def load(cls, path: str | Path = MODEL) -> "Classifier":
+        """Load a folder that the export stage wrote.
 
         Raises:
-            UserError: the folder is missing, incomplete, or of another text format.
+            UserError: the folder is missing, incomplete, damaged, or of another text format.
         """
-        metadata = checkpoint.read(path)
-        from stages import pretrained  # torch and transformers take seconds to import: not for --help, not for typos
+        model = served.read(path)
+        import onnxruntime  # a fifth of a second: not for --help, not for typos
 
-        model, tokenizer = pretrained.load_checkpoint(path)
-        return cls(model, tokenizer, metadata)
+        onnxruntime.set_default_logger_severity(3)
+        try:
+            session = onnxruntime.InferenceSession(Path(path, served.MODEL), providers=["CPUExecutionProvider"])
+            tokenizer = Tokenizer.from_file(str(Path(path, served.TOKENIZER)))
+        # Both libraries raise what their native parts raise; whatever it is, the file is at fault.
+        except Exception as error:
+            raise UserError(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
+        return cls(session, tokenizer, model)
+
+    @property
+    def metadata(self) -> checkpoint.Metadata:
+        """Thresholds, text format, calibration, decision and origin."""
+        return self._model.metadata
+
+    @property
+    def version(self) -> str:
+        """A hash of the model's content: twelve hexadecimal digits."""
+        return self._model.version
 
     def encode(self, movies: Sequence[Mapping[str, Any]]) -> list[list[int]]:
         """The token ids that the model sees for each movie."""
         return text.encode(self._tokenizer, movies, self.metadata.text)
 
-    def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
-        """Logits, shape (movies, classes), in the order of ``movies``."""
-        from stages.inference import classifier_logits
-
-        return classifier_logits(self._model, int(self._tokenizer.pad_token_id), self.encode(movies))
+    def probabilities(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
+        """Calibrated probabilities, shape (movies, classes), in the order of ``movies``."""
+        rows = self.encode(movies)
+        logits = np.zeros((len(rows), len(CLASSES)))
+        for batch in by_length([len(ids) for ids in rows], TOKENS):
+            ids, mask = pad([rows[row] for row in batch], self._model.pad_id)
+            (logits[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        return self.metadata.calibration.probabilities(logits)
 
     def predict(self, movies: Sequence[Mapping[str, Any]]) -> list[Prediction]:
         """Label and probabilities of each movie: a mapping with ``title``, ``summary`` and ``genres`` (a list).
@@ -70,7 +93,7 @@ class Classifier:
             require_movie(movie, f"movie {place + 1}")
         if not movies:
             return []
-        probabilities = self.metadata.calibration.probabilities(self.logits(movies))
+        probabilities = self.probabilities(movies)
         answers = self.metadata.decision.classes(probabilities)
         return [
             Prediction(CLASSES[answer], dict(zip(CLASSES, map(float, row), strict=True)))
@@ -96,6 +119,10 @@ def require_movie(movie: Mapping[str, Any], place: str) -> None:
 
 def predict_file(classifier: Classifier, source: Path, target: Path) -> int:
     """Predict every movie of ``source`` into ``target`` (CSV, JSON lines or Parquet by suffix); return how many."""
+    from tqdm import tqdm
+
+    from stages import movie_files  # Parquet: not needed for one movie
+
     rows = 0
     with movie_files.Writer(target) as writer, tqdm(desc="predict", unit=" movies") as progress:
         for batch in movie_files.read(source, BATCH):
@@ -130,7 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         '(in CSV: "Drama, Crime" or a JSON list)',
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to: .csv, .jsonl or .parquet")
-    parser.add_argument("--checkpoint", type=Path, default=Path(CHECKPOINT), help="default: %(default)s")
+    parser.add_argument("--model", type=Path, default=Path(MODEL), help="a served folder (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one movie: answer as a line of JSON, with the version")
     options = parser.parse_args(arguments)
     one = options.title is not None or options.summary is not None or options.genres is not None
     if bool(options.input) != bool(options.output) or bool(options.input) == one:
@@ -141,18 +169,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _predict_one(options: argparse.Namespace) -> None:
     movie = {"title": options.title, "summary": options.summary, "genres": options.genres}
     require_movie(movie, "--title, --summary")
-    (prediction,) = Classifier.load(options.checkpoint).predict([movie])
+    classifier = Classifier.load(options.model)
+    (prediction,) = classifier.predict([movie])
+    if options.json:
+        print(json.dumps({**prediction._asdict(), "version": classifier.version}))
+        return
     print(prediction.label)
     for name, probability in prediction.probabilities.items():
         print(f"  {name:<8} {probability:.3f}  {'█' * round(40 * probability)}")
 
 
 def _predict_many(options: argparse.Namespace) -> None:
+    from stages import movie_files
+
     for path in (options.input, options.output):
         movie_files.require_format(path)
     if not options.input.is_file():
         raise UserError(f"{options.input}: no such file")
-    rows = predict_file(Classifier.load(options.checkpoint), options.input, options.output)
+    rows = predict_file(Classifier.load(options.model), options.input, options.output)
     print(f"predict: {rows:,} movies, {options.output} written")
 
 

@@ -52,7 +52,10 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         UserError: it cannot be loaded.
     """
-    return _load(AutoTokenizer, name)
+    tokenizer: PreTrainedTokenizerBase = _load(AutoTokenizer, name)
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise UserError(f"model.name: {name}: its tokenizer is none of the tokenizers library, which serves the model")
+    return tokenizer
 
 
 def load_model(name: str, seed: int) -> PreTrainedModel:
@@ -85,7 +88,7 @@ def load_checkpoint(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedToke
         UserError: one cannot be loaded.
     """
     place = str(Path(folder).resolve())
-    return _load(AutoModelForSequenceClassification, place, dtype=torch.float32), _load(AutoTokenizer, place)
+    return _load(AutoModelForSequenceClassification, place, dtype=torch.float32), load_tokenizer(place)
 
 
 def fingerprint(name: str, model: PreTrainedModel) -> str:

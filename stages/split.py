@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from stages import params, storage
+from stages import params, parquet, storage
 from stages.command import run_stage
 from stages.errors import UserError
 from stages.groups import group_key, position
@@ -32,7 +32,7 @@ SALT: Final = "split"
 
 def split() -> None:
     options = params.load()
-    movies = pl.DataFrame(storage.read_table(INPUT, MOVIE))
+    movies = pl.DataFrame(parquet.read_table(INPUT, MOVIE))
     keys = [group_key(title, day) for title, day in movies.select("title", "release_date").iter_rows()]
     sides = np.array([side(position(key, SALT), options.split.fractions) for key in keys])
     ratings = movies["vote_average"].to_numpy()
@@ -46,7 +46,7 @@ def split() -> None:
     )
     for name in SPLITS:
         part = labelled.filter(pl.Series(sides == name))
-        storage.write_table(f"{FOLDER}/{name}.parquet", part.to_arrow().cast(LABELLED))
+        parquet.write_table(f"{FOLDER}/{name}.parquet", part.to_arrow().cast(LABELLED))
     storage.write_json(THRESHOLDS, asdict(thresholds))
     storage.write_json(METRICS, metrics)
     for warning in metrics["warnings"]:

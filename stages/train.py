@@ -34,7 +34,7 @@ from transformers import (
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from stages import checkpoint, frozen, params, pretrained, storage
+from stages import checkpoint, frozen, params, parquet, pretrained, storage
 from stages.batches import pad
 from stages.calibration import fit_calibration, fit_decision, prior_corrected
 from stages.command import run_stage
@@ -60,7 +60,7 @@ LEARNT = 0.99
 
 def train_stage() -> None:
     options = params.load()
-    train, validation = (storage.read_table(path, LABELLED) for path in (TRAIN, VALIDATION))
+    train, validation = (parquet.read_table(path, LABELLED) for path in (TRAIN, VALIDATION))
     thresholds = Thresholds(**storage.read_json(THRESHOLDS))
     data = {path: storage.sha256(path) for path in (TRAIN, VALIDATION, THRESHOLDS)}
     metrics = fine_tune(train, validation, thresholds, data, options, Path(STATE), Path(CHECKPOINT), Path(CURVES))
@@ -142,7 +142,7 @@ class Rows(torch.utils.data.Dataset):
 
     def __init__(self, train: pa.Table, validation: pa.Table, tokenizer: PreTrainedTokenizerBase, text: TextFormat):
         movies = [movie for table in (train, validation) for movie in table.select(text.fields).to_pylist()]
-        self.input_ids = encode(tokenizer, movies, text)
+        self.input_ids = encode(tokenizer.backend_tokenizer, movies, text)
         self.ratings = np.concatenate([table["rating"].to_numpy() for table in (train, validation)])
         self.train, self.validation = range(train.num_rows), range(train.num_rows, len(movies))
 

@@ -17,7 +17,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from stages import params
-from stages.schema import MOVIE
+from stages.export import export_checkpoint
+from stages.schema import LABELLED, MOVIE
 from stages.text import normalise
 
 ROOT = Path(__file__).parent.parent
@@ -113,6 +114,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
+
+
+def serve(checkpoint: Path, variant: str = "fp32") -> Path:
+    """The served folder of a checkpoint, beside it."""
+    served = checkpoint.parent / "movie-rating"
+    movies = learnable(40)
+    rows = [movie | {"rating": movie["vote_average"], "label": list(MOODS)[n % 3]} for n, movie in enumerate(movies)]
+    export_checkpoint(checkpoint, served, pa.Table.from_pylist(rows, LABELLED), variant)
+    return served
 
 
 @pytest.fixture

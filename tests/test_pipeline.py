@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 SOURCES = get_args(params.Fetch.model_fields["source"].annotation)
 
 # Modules whose change alters no result: reading parameters, writing files, reporting errors.
-PLUMBING = {"stages.params", "stages.storage", "stages.command", "stages.errors", "stages"}
+PLUMBING = {"stages.params", "stages.parquet", "stages.storage", "stages.command", "stages.errors", "stages"}
 
 
 def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -118,8 +118,8 @@ def test_the_plots_can_be_drawn(clone: Path) -> None:
 
 def test_an_experiment_in_a_copy_of_the_repository(clone: Path) -> None:
     output = ok(clone, "dvc", "exp", "run", "--temp", "-n", "faster", "-S", "train.learning_rate=3e-5")
-    # A learning rate concerns two stages and no other.
-    assert re.findall(r"Running stage '(\w+)'", output) == ["train", "evaluate"]
+    # A learning rate concerns three stages and no other.
+    assert re.findall(r"Running stage '(\w+)'", output) == ["train", "export", "evaluate"]
     shown = json.loads(ok(clone, "dvc", "exp", "show", "--json"))
     names = [e["revs"][0]["name"] for rev in shown for e in rev["experiments"] or []]
     assert names == ["faster"]

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from stages.labels import Thresholds
 from stages.params import Params
 from stages.predict import Classifier
 from stages.train import fine_tune
-from tests.conftest import ROOT
+from tests.conftest import ROOT, serve
 from tests.test_train import rows
 
 TRAINED: list[Path] = []
@@ -27,12 +28,12 @@ TRAINED: list[Path] = []
 
 @pytest.fixture
 def trained(options: Callable[..., Params], workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of this test's own in the working directory, copied from one that is trained once."""
+    """A served model of this test's own in the working directory, copied from one that is trained once."""
     if not TRAINED:
         folder = tmp_path_factory.mktemp("trained")
         fine_tune(rows(32), rows(20, 100), Thresholds(5.0, 7.0), {}, options(), folder / "state", folder / "checkpoint")
-        TRAINED.append(folder / "checkpoint")
-    return Path(shutil.copytree(TRAINED[0], workspace / "models" / "checkpoint"))
+        TRAINED.append(serve(folder / "checkpoint"))
+    return Path(shutil.copytree(TRAINED[0], workspace / "models" / "movie-rating"))
 
 
 def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,6 +44,13 @@ def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str])
     assert label in ("bad", "average", "good")
     assert [line.split()[0] for line in bars] == ["bad", "average", "good"]
     assert sum(float(line.split()[1]) for line in bars) == pytest.approx(1, abs=2e-3)
+
+
+def test_one_movie_as_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main(["--title", "Film", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = Classifier.load(trained).predict([{"title": "Film"}])[0]
+    assert found == {**expected._asdict(), "version": Classifier.load(trained).version}
 
 
 def test_the_order_of_the_movies_and_of_the_batch_does_not_matter(trained: Path) -> None:
@@ -143,8 +151,8 @@ def test_a_broken_file_is_one_line_and_no_output(
     assert not list(Path().glob(".*.tmp"))
 
 
-def test_a_checkpoint_that_is_missing_or_of_another_format_is_named(trained: Path) -> None:
-    with pytest.raises(UserError, match="nowhere: no such checkpoint folder"):
+def test_a_model_that_is_missing_or_of_another_format_is_named(trained: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such model"):
         Classifier.load("nowhere")
     path = trained / "movie_ratings.json"
     found = json.loads(path.read_text())
@@ -154,10 +162,55 @@ def test_a_checkpoint_that_is_missing_or_of_another_format_is_named(trained: Pat
     path.write_text(json.dumps({"text_format": 1}))
     with pytest.raises(UserError, match=r"movie_ratings\.json: not a checkpoint's metadata"):
         Classifier.load(trained)
+    del found["served"]
+    path.write_text(json.dumps(found))
+    with pytest.raises(UserError, match=r"movie_ratings\.json: not the metadata of a served model"):
+        Classifier.load(trained)
 
 
-def test_importing_predict_brings_in_no_training_library() -> None:
-    code = "import sys, stages.predict; print({'torch', 'transformers', 'pandas', 'dvc', 'sklearn'} & set(sys.modules))"
+def test_the_version_is_that_of_the_content(trained: Path) -> None:
+    version = Classifier.load(trained).version
+    copy = Path(shutil.copytree(trained, "copy"))
+    assert Classifier.load(copy).version == version
+    found = json.loads((copy / "movie_ratings.json").read_text())
+    found["calibration"]["temperature"] *= 2
+    (copy / "movie_ratings.json").write_text(json.dumps(found))
+    assert Classifier.load(copy).version != version
+
+
+def test_a_folder_from_anywhere_runs_nothing(trained: Path) -> None:
+    (trained / "pytorch_model.bin").write_bytes(pickle.dumps(Mischief()))
+    (trained / "config.json").write_text('{"auto_map": {"AutoModel": "evil.Model"}}')
+    (trained / "evil.py").write_text("raise SystemExit('ran')")
+    assert Classifier.load(trained).predict([{"title": "Film"}])
+    assert not Path("ran").exists()
+
+    def refused(complaint: str) -> None:
+        with pytest.raises(UserError, match=complaint):
+            Classifier.load(trained)
+
+    whole = (trained / "tokenizer.json").read_bytes()
+    (trained / "tokenizer.json").write_bytes(whole[:-1] + b" }")
+    refused(r"tokenizer\.json: not the file that movie_ratings\.json names: damaged")
+    with (trained / "tokenizer.json").open("wb") as file:
+        file.truncate(1 << 30)
+    refused(r"tokenizer\.json: 1,073,741,824 bytes, no model needs more")
+    (trained / "tokenizer.json").unlink()
+    refused(r"tokenizer\.json: no such file")
+    (trained / "tokenizer.json").symlink_to("/etc/passwd")
+    refused(r"tokenizer\.json: a link, which could lead anywhere")
+
+
+class Mischief:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch ran",)
+
+
+def test_a_prediction_needs_no_training_library(trained: Path) -> None:
+    code = (
+        "import sys; from stages.predict import main; main(['--title', 'Film']); "
+        "print({'torch', 'transformers', 'pandas', 'pyarrow', 'dvc', 'sklearn', 'scipy'} & set(sys.modules))"
+    )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.splitlines()[-1] == "set()"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import split, storage
+from stages import parquet, split, storage
 from stages.errors import UserError
 from stages.groups import group_key, position
 from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
@@ -37,7 +37,7 @@ def run(stage: str, folder: Path, threads: str = "2") -> subprocess.CompletedPro
 
 @pytest.fixture
 def cleaned_folder(workspace: Path) -> Path:
-    storage.write_table("data/clean/movies.parquet", frame(*learnable(400)).to_arrow().cast(MOVIE))
+    parquet.write_table("data/clean/movies.parquet", frame(*learnable(400)).to_arrow().cast(MOVIE))
     (workspace / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     return workspace
 
@@ -93,7 +93,7 @@ def test_other_schemes(scheme: str, expected: tuple[float, float]) -> None:
 
 def test_a_class_without_rows_is_named(cleaned_folder: Path) -> None:
     same = [movie(n, vote_average=6.0 if n % 2 else 6.1) for n in range(60)]
-    storage.write_table("data/clean/movies.parquet", frame(*same).to_arrow().cast(MOVIE))
+    parquet.write_table("data/clean/movies.parquet", frame(*same).to_arrow().cast(MOVIE))
     done = run("split", cleaned_folder)
     assert done.returncode == 2
     assert done.stderr.startswith("error: the train split has no movie labelled ")

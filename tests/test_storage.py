@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from stages import storage
+from stages import parquet, storage
 from stages.command import exit_code, lock_outputs
 from stages.errors import UserError
 from tests.conftest import ROOT
@@ -56,16 +56,16 @@ def test_writing_a_file_does_not_flush_its_neighbours(workspace: Path, monkeypat
 
 
 def test_batch_size_does_not_show_in_the_bytes(workspace: Path) -> None:
-    storage.write_batches("a.parquet", [BATCH] * 40, BATCH.schema)
+    parquet.write_batches("a.parquet", [BATCH] * 40, BATCH.schema)
     small = [BATCH.slice(start, 100) for _ in range(40) for start in range(0, 1000, 100)]
-    assert storage.write_batches("b.parquet", small, BATCH.schema) == 40_000
-    storage.write_table("c.parquet", pa.Table.from_batches([BATCH] * 40))
+    assert parquet.write_batches("b.parquet", small, BATCH.schema) == 40_000
+    parquet.write_table("c.parquet", pa.Table.from_batches([BATCH] * 40))
     assert storage.sha256("a.parquet") == storage.sha256("b.parquet") == storage.sha256("c.parquet")
 
 
 def test_no_rows_are_still_a_file_with_columns(workspace: Path) -> None:
-    assert storage.write_batches("a.parquet", [], BATCH.schema) == 0
-    assert storage.read_table("a.parquet", BATCH.schema).num_rows == 0
+    assert parquet.write_batches("a.parquet", [], BATCH.schema) == 0
+    assert parquet.read_table("a.parquet", BATCH.schema).num_rows == 0
 
 
 def test_json_that_is_broken_or_missing_is_named(workspace: Path) -> None:

@@ -26,7 +26,7 @@ from stages.predict import Classifier
 from stages.schema import LABELLED, MOVIE
 from stages.text import TextFormat
 from stages.train import Collator, Rows, _last_save, fine_tune
-from tests.conftest import frame, learnable
+from tests.conftest import frame, learnable, serve
 
 THRESHOLDS = Thresholds(5.0, 7.0)
 Build = Callable[..., Params]
@@ -61,7 +61,7 @@ def test_it_overfits_32_movies(options: Build, tmp_path: Path, capfd: pytest.Cap
     run(options(train__epochs=25, train__early_stopping=25, train__soft_labels=0.0), tmp_path, validation=rows(32))
     losses = (tmp_path / "curves" / "train_loss.tsv").read_text().splitlines()[1:]
     assert max(float(line.split("\t")[1]) for line in losses[-10:]) < 0.1
-    predictions = Classifier.load(tmp_path / "checkpoint").predict(rows(32).to_pylist())
+    predictions = Classifier.load(serve(tmp_path / "checkpoint")).predict(rows(32).to_pylist())
     right = [p.label == label for p, label in zip(predictions, rows(32)["label"].to_pylist(), strict=True)]
     assert sum(right) >= 30
     printed = capfd.readouterr()
@@ -98,7 +98,7 @@ def test_a_model_that_learnt_nothing_is_told_of(
 def test_training_and_serving_see_the_same_tokens(options: Build, tmp_path: Path) -> None:
     chosen = options(text__fields=["title", "summary", "genres"])
     run(chosen, tmp_path)
-    classifier = Classifier.load(tmp_path / "checkpoint")
+    classifier = Classifier.load(serve(tmp_path / "checkpoint"))
     tokenizer = pretrained.load_tokenizer(chosen.model.name)
     trained_on = Rows(rows(32), rows(1), tokenizer, classifier.metadata.text).input_ids[:32]
     assert classifier.encode(rows(32).to_pylist()) == trained_on
@@ -106,7 +106,9 @@ def test_training_and_serving_see_the_same_tokens(options: Build, tmp_path: Path
 
 def test_a_special_token_in_a_plot_is_only_letters(options: Build, tmp_path: Path) -> None:
     run(options(), tmp_path)
-    (ids,) = Classifier.load(tmp_path / "checkpoint").encode([{"title": "Film", "summary": "A [SEP] [CLS] story"}])
+    (ids,) = Classifier.load(serve(tmp_path / "checkpoint")).encode(
+        [{"title": "Film", "summary": "A [SEP] [CLS] story"}]
+    )
     tokenizer = pretrained.load_tokenizer(str(tmp_path / "checkpoint"))
     assert (ids.count(tokenizer.sep_token_id), ids.count(tokenizer.cls_token_id)) == (1, 1)
 
@@ -237,4 +239,4 @@ def test_deberta_v3_trains_in_full_precision(options: Build, tmp_path: Path, fre
     assert lines
     assert all(np.isfinite(float(line.split("\t")[1])) for line in lines)
     assert np.isfinite(metrics["validation"]["temperature"])
-    assert len(Classifier.load(tmp_path / "checkpoint").predict([{"title": "Film"}])) == 1
+    assert len(Classifier.load(serve(tmp_path / "checkpoint")).predict([{"title": "Film"}])) == 1

@@ -1,0 +1,156 @@
+"""Export: the checkpoint as ONNX, proven to answer like it; models/checkpoint → models/movie-rating.
+
+Two variants are made, fp32 and int8 (weights quantised, activations on the fly), and both answer the validation split
+the way they are served. fp32 must agree with torch to a thousandth, or the stage fails. export.variant auto serves int8
+where it gives the same label to at least 99% of the movies and loses at most half a point of balanced accuracy.
+metrics/export.json holds what was measured.
+"""
+
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from sklearn.metrics import balanced_accuracy_score
+from transformers import PreTrainedModel
+
+from stages import checkpoint, params, parquet, pretrained, served, storage
+from stages.baseline import label_indices
+from stages.command import run_stage
+from stages.errors import UserError
+from stages.inference import classifier_logits
+from stages.predict import MODEL, Classifier
+from stages.schema import LABELLED
+from stages.served import Variant
+from stages.text import encode
+
+CHECKPOINT: Final = "models/checkpoint"
+VALIDATION: Final = "data/split/validation.parquet"
+METRICS: Final = "metrics/export.json"
+
+LARGEST_DIFFERENCE: Final = 1e-3  # between the probabilities of torch and of fp32
+AGREEMENT: Final = 0.99  # of the labels of int8 with those of torch
+LOSS: Final = 0.005  # of balanced accuracy, by int8
+OPSET: Final = 18
+VARIANTS: Final[tuple[Variant, ...]] = ("fp32", "int8")
+
+
+def export() -> None:
+    options = params.load().export
+    found = export_checkpoint(Path(CHECKPOINT), Path(MODEL), parquet.read_table(VALIDATION, LABELLED), options.variant)
+    storage.write_json(METRICS, found)
+    figures = found[found["variant"]]
+    print(
+        f"export: {found['variant']}, {figures['megabytes']:.0f} MB, "
+        f"labels agree with torch on {figures['label_agreement']:.1%} of {found['rows']:,} movies"
+    )
+
+
+def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant: str) -> dict[str, Any]:
+    """Write the served folder ``output``; return what was measured on ``validation``.
+
+    Raises:
+        UserError: the checkpoint cannot be loaded, or its export does not answer like it.
+    """
+    if validation.num_rows == 0:
+        raise UserError(f"{VALIDATION}: no rows to compare the export on")
+    movies, labels = validation.to_pylist(), label_indices(validation)
+    metadata = checkpoint.read(source)
+    model, tokenizer = pretrained.load_checkpoint(source)
+    ids = encode(tokenizer.backend_tokenizer, movies, metadata.text)
+    logits = classifier_logits(model, int(tokenizer.pad_token_id), ids)
+    reference = metadata.calibration.probabilities(logits)
+    answers = metadata.decision.classes(reference)
+    accuracy = float(balanced_accuracy_score(labels, answers))
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-", suffix=".tmp") as scratch:
+        folders = build(model, int(tokenizer.pad_token_id), source, Path(scratch))
+        found: dict[str, Any] = {"rows": len(movies), "torch": {"balanced_accuracy": accuracy}}
+        for name, folder in folders.items():
+            probabilities = Classifier.load(folder).probabilities(movies)
+            found[name] = {
+                "largest_probability_difference": float(np.abs(probabilities - reference).max()),
+                "label_agreement": float((metadata.decision.classes(probabilities) == answers).mean()),
+                "balanced_accuracy": float(balanced_accuracy_score(labels, metadata.decision.classes(probabilities))),
+                "megabytes": (folder / served.MODEL).stat().st_size / 1e6,
+            }
+        difference = found["fp32"]["largest_probability_difference"]
+        if not difference <= LARGEST_DIFFERENCE:
+            raise UserError(
+                f"export: {type(model).__name__} answers otherwise as ONNX: probabilities differ by up to "
+                f"{difference:.3g}, at most {LARGEST_DIFFERENCE:g} is rounding"
+            )
+        chosen = choose(found) if variant == "auto" else variant
+        with storage.whole(output) as temporary:
+            shutil.copytree(folders[chosen], temporary)
+    return {"variant": chosen, "version": served.read(output).version} | found
+
+
+def choose(found: dict[str, Any]) -> str:
+    """int8 where it answers nearly as torch does, else fp32."""
+    figures, reference = found["int8"], found["torch"]["balanced_accuracy"]
+    good = figures["label_agreement"] >= AGREEMENT and figures["balanced_accuracy"] >= reference - LOSS
+    return "int8" if good else "fp32"
+
+
+def build(model: PreTrainedModel, pad_id: int, source: Path, scratch: Path) -> dict[str, Path]:
+    """A served folder of each variant in ``scratch``."""
+    graphs = {name: scratch / f"{name}.onnx" for name in VARIANTS}
+    _export_graph(model, graphs["fp32"])
+    prepared = scratch / "prepared.onnx"
+    quant_pre_process(graphs["fp32"], prepared, skip_symbolic_shape=True)
+    quantize_dynamic(
+        prepared,
+        graphs["int8"],
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,  # processors without VNNI add products in 16 bits, which eight-bit weights overflow
+    )
+    for name, graph in graphs.items():
+        served.write(scratch / name, source, graph, name, pad_id)
+    return {name: scratch / name for name in VARIANTS}
+
+
+class _Logits(torch.nn.Module):
+    """The model as a function of two tensors, as a graph wants it."""
+
+    def __init__(self, model: PreTrainedModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
+
+
+def _export_graph(model: PreTrainedModel, path: Path) -> None:
+    # Two rows of unlike length: what the exporter sees once it takes for constant.
+    ids = torch.arange(32).reshape(2, 16) % model.config.vocab_size
+    mask = torch.ones_like(ids)
+    mask[1, 9:] = 0
+    axes = {0: "rows", 1: "tokens"}
+    model.eval()
+    with warnings.catch_warnings():
+        # Of the tracer: sizes that it would freeze. That none is frozen is what the stage proves.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Logits(model),
+            (ids, mask),
+            str(path),
+            dynamo=False,  # several times faster than the newer exporter, and the graphs answer alike
+            opset_version=OPSET,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "rows"}},
+        )
+
+
+if __name__ == "__main__":
+    run_stage(export, [MODEL, METRICS])

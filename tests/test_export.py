@@ -1,0 +1,87 @@
+"""Export: every architecture that the pipeline trains answers as ONNX as it does in torch, or the stage fails."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages import checkpoint, export, pretrained
+from stages.errors import UserError
+from stages.inference import classifier_logits
+from stages.params import Params
+from stages.predict import Classifier
+from stages.text import encode
+from tests.test_train import deberta_as_on_the_hub, rows, run
+
+Build = Callable[..., Params]
+
+MOVIES = [{"title": f"Film {n}", "summary": "story " * (n % 12), "genres": ["Drama"] * (n % 3)} for n in range(40)]
+
+
+@pytest.fixture(params=["bert", "deberta-v2"])
+def trained(request: pytest.FixtureRequest, options: Build, tmp_path: Path) -> Path:
+    """A checkpoint of each architecture."""
+    changes: dict[str, Any] = {}
+    if request.param == "deberta-v2":
+        changes["model__name"] = str(deberta_as_on_the_hub(tmp_path / "deberta"))
+    run(options(train__epochs=4, **changes), tmp_path)
+    return tmp_path / "checkpoint"
+
+
+def test_torch_fp32_and_int8_answer_alike(trained: Path, tmp_path: Path) -> None:
+    model, tokenizer = pretrained.load_checkpoint(trained)
+    metadata = checkpoint.read(trained)
+    ids = encode(tokenizer.backend_tokenizer, MOVIES, metadata.text)
+    assert len({len(row) for row in ids}) > 5
+    reference = metadata.calibration.probabilities(classifier_logits(model, int(tokenizer.pad_token_id), ids))
+    for variant in ("fp32", "int8"):
+        found = export.export_checkpoint(trained, tmp_path / variant, rows(40), variant)
+        classifier = Classifier.load(tmp_path / variant)
+        assert (found["variant"], found["version"]) == (variant, classifier.version)
+        together = classifier.probabilities(MOVIES)
+        alone = np.concatenate([classifier.probabilities([movie]) for movie in MOVIES])
+        if variant == "fp32":
+            assert np.abs(together - reference).max() < 1e-4
+            assert np.abs(alone - reference).max() < 1e-4
+        else:
+            # Numbers of a width of 32 do not average out as those of a real model do.
+            assert found["int8"]["label_agreement"] > 0.6
+            assert np.abs(together - reference).mean() < 0.2
+
+
+def test_what_was_measured_is_told(trained: Path, tmp_path: Path) -> None:
+    found = export.export_checkpoint(trained, tmp_path / "served", rows(60), "auto")
+    assert found["rows"] == 60
+    assert found["fp32"]["label_agreement"] == 1.0
+    assert found["fp32"]["largest_probability_difference"] < 1e-4
+    assert found["int8"].keys() == found["fp32"].keys()
+    assert found["variant"] == export.choose(found)
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == [
+        "model.onnx",
+        "movie_ratings.json",
+        "tokenizer.json",
+    ]
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("agreement", "accuracy", "variant"),
+    [(0.995, 0.6, "int8"), (0.995, 0.596, "int8"), (0.985, 0.6, "fp32"), (0.995, 0.594, "fp32")],
+)
+def test_int8_is_served_only_where_it_answers_nearly_alike(agreement: float, accuracy: float, variant: str) -> None:
+    figures = {"label_agreement": agreement, "balanced_accuracy": accuracy}
+    assert export.choose({"torch": {"balanced_accuracy": 0.6}, "int8": figures}) == variant
+
+
+def test_a_graph_that_answers_otherwise_fails_the_stage(
+    options: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(options(), tmp_path)
+    monkeypatch.setattr(export, "classifier_logits", lambda *arguments: classifier_logits(*arguments)[::-1])
+    with pytest.raises(UserError, match="export: BertForSequenceClassification answers otherwise as ONNX"):
+        export.export_checkpoint(tmp_path / "checkpoint", tmp_path / "served", rows(40), "auto")
+    assert not (tmp_path / "served").exists()
+    with pytest.raises(UserError, match="no rows to compare the export on"):
+        export.export_checkpoint(tmp_path / "checkpoint", tmp_path / "served", rows(40).slice(0, 0), "auto")

@@ -23,7 +23,7 @@ from stages.labels import CLASSES
 
 MODEL: Final = "models/movie-rating"
 BATCH: Final = 1_000
-TOKENS: Final = 2_048  # padded tokens in a batch: what a few cores compute in one go
+TOKENS: Final = 512  # padded tokens in a batch: more do not fit the caches of a few cores and go slower
 
 
 class Prediction(NamedTuple):

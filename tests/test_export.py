@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from stages import checkpoint, export, pretrained
@@ -85,3 +86,12 @@ def test_a_graph_that_answers_otherwise_fails_the_stage(
     assert not (tmp_path / "served").exists()
     with pytest.raises(UserError, match="no rows to compare the export on"):
         export.export_checkpoint(tmp_path / "checkpoint", tmp_path / "served", rows(40).slice(0, 0), "auto")
+
+
+def test_the_last_layer_computes_the_first_token_alone(trained: Path, tmp_path: Path) -> None:
+    export.export_checkpoint(trained, tmp_path / "served", rows(40), "fp32")
+    nodes = onnx.load(tmp_path / "served" / "model.onnx").graph.node
+    sliced = [node.output[0] for node in nodes if node.output[0].endswith("/first_token")]
+    # What attention hands over, and the residual around it: both at the top of the second of two layers.
+    assert len(sliced) == 2
+    assert all("layer.1" in name or "layer.0/output" in name for name in sliced)

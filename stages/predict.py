@@ -19,6 +19,7 @@ from stages.batches import by_length, pad
 from stages.command import exit_code
 from stages.decision import Floats
 from stages.errors import UserError
+from stages.explain import LIMITS, Effect, explain, strongest
 from stages.labels import CLASSES
 
 MODEL: Final = "models/movie-rating"
@@ -40,12 +41,17 @@ class Classifier:
         self._session, self._tokenizer, self._model = session, tokenizer, model
 
     @classmethod
-    def load(cls, path: str | Path = MODEL) -> "Classifier":
-        """Load a folder that the export stage wrote.
+    def load(cls, path: str | Path = MODEL, rev: str | None = None) -> "Classifier":
+        """Load a folder that the export stage wrote, or the one that ``path`` was at a git revision or tag.
 
         Raises:
-            UserError: the folder is missing, incomplete, damaged, or of another text format.
+            UserError: the folder is missing, incomplete, damaged, or of another text format; the revision is unknown
+                or its model cannot be had.
         """
+        if rev is not None:
+            from stages import revisions
+
+            path = revisions.fetch(rev, str(path))
         model = served.read(path)
         import onnxruntime  # a fifth of a second: not for --help, not for typos
 
@@ -156,38 +162,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="many movies: .csv, .jsonl or .parquet with columns title, summary and genres "
         '(in CSV: "Drama, Crime" or a JSON list)',
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to: .csv, .jsonl or .parquet")
-    parser.add_argument("--model", type=Path, default=Path(MODEL), help="a served folder (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="one movie: answer as a line of JSON, with the version")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where to: .csv, .jsonl or .parquet (default: here)"
+    )
+    parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
+    parser.add_argument("--rev", help="the model of this git revision or tag, out of DVC's cache or remote")
+    parser.add_argument("--json", action="store_true", help="answer in lines of JSON, with the model's version")
+    parser.add_argument("--explain", action="store_true", help="one movie: which words and fields pushed the answer")
     options = parser.parse_args(arguments)
     one = options.title is not None or options.summary is not None or options.genres is not None
-    if bool(options.input) != bool(options.output) or bool(options.input) == one:
-        parser.error("give either --title, --summary and --genres, or --input and --output")
+    if bool(options.input) == one or (options.output and not options.input):
+        parser.error("give either --title, --summary and --genres, or --input")
+    if options.input and options.explain:
+        parser.error("--explain is for one movie: --title, --summary and --genres")
+    if options.output and options.json:
+        parser.error("--json is for answers that are printed; an --output that ends in .jsonl gives lines of JSON")
     return exit_code(lambda: _predict_many(options) if options.input else _predict_one(options))
 
 
 def _predict_one(options: argparse.Namespace) -> None:
     movie = {"title": options.title, "summary": options.summary, "genres": options.genres}
     require_movie(movie, "--title, --summary")
-    classifier = Classifier.load(options.model)
+    classifier = Classifier.load(options.model, options.rev)
     (prediction,) = classifier.predict([movie])
+    explanation = explain(classifier, movie) if options.explain else None
     if options.json:
-        print(json.dumps({**prediction._asdict(), "version": classifier.version}))
+        told = (
+            {"explanation": {"fields": _dicts(explanation.fields), "words": _dicts(explanation.words)}}
+            if explanation
+            else {}
+        )
+        print(json.dumps({**prediction._asdict(), **told, "version": classifier.version}))
         return
     print(prediction.label)
     for name, probability in prediction.probabilities.items():
         print(f"  {name:<8} {probability:.3f}  {'█' * round(40 * probability)}")
+    if explanation:
+        print(f"What moved the probability of {prediction.label!r}, and by how much:")
+        for found in [*explanation.fields, *strongest(explanation.words, 8)]:
+            print(f"  {found.effect:+.3f}  {found.field:<8} {found.text[:60]}")
+        print(f"({LIMITS})")
+
+
+def _dicts(effects: Sequence[Effect]) -> list[dict[str, Any]]:
+    return [found._asdict() for found in effects]
 
 
 def _predict_many(options: argparse.Namespace) -> None:
     from stages import movie_files
 
-    for path in (options.input, options.output):
+    for path in filter(None, (options.input, options.output)):
         movie_files.require_format(path)
     if not options.input.is_file():
         raise UserError(f"{options.input}: no such file")
-    rows = predict_file(Classifier.load(options.model), options.input, options.output)
-    print(f"predict: {rows:,} movies, {options.output} written")
+    classifier = Classifier.load(options.model, options.rev)
+    if options.output:
+        rows = predict_file(classifier, options.input, options.output)
+        print(f"predict: {rows:,} movies, {options.output} written")
+        return
+    for batch in movie_files.read(options.input, BATCH):
+        movies = [movie for _, movie in batch]
+        for place, movie in batch:
+            require_movie(movie, place)
+        for movie, prediction in zip(movies, classifier.predict(movies), strict=True):
+            title = text.normalise(movie.get("title") or "")
+            if options.json:
+                print(json.dumps({"title": title, **prediction._asdict(), "version": classifier.version}))
+            else:
+                print(f"{prediction.label:<8} {_percents(prediction)}  {title[:80]}")
+
+
+def _percents(prediction: Prediction) -> str:
+    return " ".join(f"{name} {probability:4.0%}" for name, probability in prediction.probabilities.items())
 
 
 def _joined(movie: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:

@@ -90,6 +90,19 @@ def test_a_movie_that_cannot_be_read_is_refused(trained: Path, movie: dict[str, 
         Classifier.load(trained).predict([{"title": "A"}, movie])
 
 
+def test_many_movies_without_an_output_are_printed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("movies.csv").write_text("title,summary\nFilm 1,A dull noise.\nFilm 2,A tender vision.\n")
+    assert predict.main(["--input", "movies.csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[-1] for line in lines] == ["Film 1", "Film 2"]
+    assert predict.main(["--input", "movies.csv", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(movie["title"], movie["version"]) for movie in found] == [
+        ("Film 1", Classifier.load(trained).version),
+        ("Film 2", Classifier.load(trained).version),
+    ]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_file_keeps_its_columns_and_gains_the_prediction(trained: Path, workspace: Path, suffix: str) -> None:
     movies = [

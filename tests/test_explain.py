@@ -1,0 +1,46 @@
+"""Explanations: what a word or a field did to the answer is what leaving it out undoes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stages import predict
+from stages.explain import explain, strongest
+from stages.predict import Classifier
+from tests.test_predict import trained  # noqa: F401
+
+
+def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> None:  # noqa: F811
+    classifier = Classifier.load(trained)
+    movie = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama", "Crime"]}
+    found = explain(classifier, movie)
+    (whole,) = classifier.predict([movie])
+    assert found.label == whole.label
+    assert [(e.field, e.text) for e in found.fields] == [
+        ("title", "Film 7"),
+        ("genres", "Drama, Crime"),
+        ("summary", "A radiant vision."),
+    ]
+    words = ["Film", "7", "Drama", "Crime", "A", "radiant", "vision."]
+    assert [e.text for e in found.words] == words
+    (without,) = classifier.predict([movie | {"summary": "A vision."}])
+    effect = whole.probabilities[whole.label] - without.probabilities[whole.label]
+    assert found.words[5].effect == pytest.approx(effect, abs=1e-5)
+    effects = [abs(e.effect) for e in strongest(found.words, 3)]
+    assert effects == sorted((abs(e.effect) for e in found.words), reverse=True)[:3]
+
+
+def test_a_long_text_costs_no_more_predictions_than_it_has_tokens_in_reach(trained: Path) -> None:  # noqa: F811
+    found = explain(Classifier.load(trained), {"summary": "word " * 20_000})
+    assert len(found.words) == 32
+
+
+def test_the_command_line_explains(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    assert predict.main(["--title", "Film", "--summary", "A dull noise.", "--explain"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {tuple(line.split()[1:]) for line in lines} >= {("title", "Film"), ("summary", "dull")}
+    assert "without it the sentence may break" in lines[-1]
+    assert predict.main(["--title", "Film", "--summary", "A dull noise.", "--explain", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [effect["field"] for effect in found["explanation"]["fields"]] == ["title", "summary"]

@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from transformers import PreTrainedModel
 
 from stages import checkpoint, params, parquet, pretrained, served, storage
@@ -75,16 +75,15 @@ def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant:
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-", suffix=".tmp") as scratch:
         folders = build(model, int(tokenizer.pad_token_id), source, Path(scratch))
         found: dict[str, Any] = {"rows": len(movies), "torch": {"balanced_accuracy": accuracy}}
-        versions = {}
         for name, folder in folders.items():
             classifier = Classifier.load(folder)
-            versions[name] = classifier.version
             probabilities = classifier.probabilities(movies)
             predicted = metadata.decision.classes(probabilities)
             found[name] = {
                 "largest_probability_difference": float(np.abs(probabilities - reference).max()),
                 "label_agreement": float((predicted == answers).mean()),
                 "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
+                "macro_f1": float(f1_score(labels, predicted, average="macro")),
                 "megabytes": (folder / served.MODEL).stat().st_size / 1e6,
             }
         difference = found["fp32"]["largest_probability_difference"]
@@ -96,7 +95,9 @@ def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant:
         chosen = choose(found) if variant == "auto" else variant
         with storage.whole(output) as temporary:
             shutil.copytree(folders[chosen], temporary)
-    return {"variant": chosen, "version": versions[chosen]} | found
+            figures = {name: found[chosen][name] for name in ("balanced_accuracy", "macro_f1")}
+            served.record_validation(temporary, {"rows": len(movies)} | figures)
+    return {"variant": chosen, "version": served.read(output).version} | found
 
 
 def choose(found: dict[str, Any]) -> str:

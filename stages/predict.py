@@ -74,6 +74,16 @@ class Classifier:
         """A hash of the model's content: twelve hexadecimal digits."""
         return self._model.version
 
+    @property
+    def variant(self) -> served.Variant:
+        """fp32, or int8 where the export stage found it to answer nearly alike."""
+        return self._model.variant
+
+    @property
+    def validation(self) -> dict[str, Any]:
+        """Figures of merit on the validation split, as the export stage measured them."""
+        return self._model.validation
+
     def encode(self, movies: Sequence[Mapping[str, Any]]) -> list[list[int]]:
         """The token ids that the model sees for each movie."""
         return text.encode(self._tokenizer, movies, self.metadata.text)

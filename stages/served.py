@@ -30,6 +30,7 @@ class Served:
 
     metadata: checkpoint.Metadata
     variant: Variant
+    validation: dict[str, Any]  # figures of this variant on the validation split
     pad_id: int
     version: str
 
@@ -43,6 +44,13 @@ def write(folder: Path, source: Path, model: Path, variant: Variant, pad_id: int
     metadata = storage.read_json(source / checkpoint.FILE)
     served = {"variant": variant, "pad_id": pad_id, "sha256": hashes}
     storage.write_json(folder / checkpoint.FILE, metadata | {"served": served})
+
+
+def record_validation(folder: Path, figures: dict[str, Any]) -> None:
+    """Let ``folder`` tell how its model does on the validation split."""
+    metadata = storage.read_json(folder / checkpoint.FILE)
+    metadata["served"]["validation"] = figures
+    storage.write_json(folder / checkpoint.FILE, metadata)
 
 
 def read(folder: str | Path) -> Served:
@@ -72,7 +80,7 @@ def read(folder: str | Path) -> Served:
     for name in (MODEL, TOKENIZER):
         if storage.sha256(folder / name) != hashes.get(name):
             raise UserError(f"{folder / name}: not the file that {checkpoint.FILE} names: damaged, or of another model")
-    return Served(metadata, variant, pad_id, _version(found))
+    return Served(metadata, variant, served.get("validation", {}), pad_id, _version(found))
 
 
 def _version(metadata: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""The service: HTTP, the page, and the batches that concurrent requests share."""

@@ -1,0 +1,138 @@
+"""Serve a model over HTTP: the API, its documentation at /docs, and the page at /.
+
+kill -HUP loads the model's folder anew without dropping a request; kill -TERM finishes what is in flight. With
+MOVIE_RATINGS_API_KEY in the environment every prediction needs the header X-API-Key, and the page stays away.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import uvicorn
+
+from serving import logs
+from serving.api import create_app
+from serving.batching import CAPACITY
+from stages.command import exit_code
+from stages.errors import UserError
+from stages.predict import MODEL, Classifier
+
+LOG: Final = logging.getLogger("serving")
+GRACE: Final = 30  # seconds to finish what is in flight
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
+    parser.add_argument("--rev", help="the model of this git revision or tag, out of DVC's cache or remote")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="0 is any free one (default: %(default)s)")
+    parser.add_argument("--capacity", type=int, default=CAPACITY, help="movies that may wait (default: %(default)s)")
+    parser.add_argument("--no-page", action="store_true", help="the API alone")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    options = parser.parse_args(arguments)
+    return exit_code(lambda: serve(options))
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        UserError: the model cannot be loaded, or the address cannot be listened on.
+    """
+    if options.capacity < 1:
+        raise UserError(f"--capacity: at least 1, found {options.capacity}")
+    key = os.environ.get("MOVIE_RATINGS_API_KEY") or None
+    classifier = Classifier.load(options.model, options.rev)
+    logs.set_up(options.log_level)
+    app: Any = create_app(classifier, key=key, capacity=options.capacity)
+    state = app.state
+    if not (options.no_page or key):
+        from serving.page import mount  # seconds to import
+
+        app = mount(app)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        limit_concurrency=1_000,
+    )
+    with _listen(options.host, options.port) as listener:
+        LOG.info("serving", extra={"facts": {"address": listener.getsockname()[:2], "version": classifier.version}})
+        try:
+            asyncio.run(_run(Server(config, state), listener, state, options))
+        finally:
+            state.batcher.close()
+    LOG.info("stopped")
+
+
+class Server(uvicorn.Server):
+    """Tells /readyz that it is going down before it goes."""
+
+    def __init__(self, config: uvicorn.Config, state: Any):
+        super().__init__(config)
+        self._state = state
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """The handler of SIGTERM and SIGINT."""
+        self._state.ready = False
+        super().handle_exit(sig, frame)
+
+
+async def _run(server: Server, listener: socket.socket, state: Any, options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    loading: set[asyncio.Task[None]] = set()
+
+    def swap() -> None:
+        task = loop.create_task(_swap(state, options))
+        loading.add(task)
+        task.add_done_callback(loading.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, swap)
+    await server.serve(sockets=[listener])
+
+
+async def _swap(state: Any, options: argparse.Namespace) -> None:
+    def load() -> Classifier:
+        classifier = Classifier.load(options.model, options.rev)
+        classifier.predict([{"title": "A first movie, so that no user waits for what is made once"}])
+        return classifier
+
+    try:
+        classifier = await asyncio.to_thread(load)
+    except UserError as error:
+        LOG.error("the old model goes on", extra={"facts": {"reason": str(error)}})
+        return
+    state.serve(classifier)
+    LOG.info("swapped", extra={"facts": {"version": classifier.version}})
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"--host {host} --port {port}: cannot be listened on ({reason})") from None
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,15 +6,17 @@ MOVIE_RATINGS_API_KEY in the environment every prediction needs the header X-API
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import uvicorn
+import uvloop
 
 from serving import logs
 from serving.api import create_app
@@ -73,7 +75,8 @@ def serve(options: argparse.Namespace) -> None:
     with _listen(options.host, options.port) as listener:
         LOG.info("serving", extra={"facts": {"address": listener.getsockname()[:2], "version": classifier.version}})
         try:
-            asyncio.run(_run(Server(config, state), listener, state, options))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_run(Server(config, state), listener, state, options))
         finally:
             state.batcher.close()
     LOG.info("stopped")
@@ -85,6 +88,14 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, state: Any):
         super().__init__(config)
         self._state = state
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT, and exit with 0 then: uvicorn's own would raise the signal again."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """The handler of SIGTERM and SIGINT."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOG: Final = logging.getLogger("serving")
 PRIVATE: Final = ("/classifier_post", "/v1/")  # what a key protects
 RETRY_AFTER: Final = 1  # seconds
+DRAINED: Final = 64 << 20  # bytes of a refused body that are read all the same
 BUSY: Final = "too many requests at once; ask again in a second"
 
 
@@ -73,15 +74,12 @@ class Gate:
             headers = dict(scope["headers"])
             if not self._allowed(scope["path"], headers):
                 await _refuse(sent, 401, "an API key is needed: X-API-Key")
-            elif int(headers.get(b"content-length", b"0").decode("latin-1") or 0) > self._limit:
-                await _refuse(sent, 413, f"the body has more than {self._limit:,} bytes")
             elif scope["method"] == "POST" and scope["path"].startswith(PRIVATE) and self._full():
                 await _refuse(sent, 503, BUSY)
-            else:
+            elif scope["path"].startswith(PRIVATE):
                 await self._limited(scope, receive, sent)
-        except _TooLarge:
-            if not answered:
-                await _refuse(sent, 413, f"the body has more than {self._limit:,} bytes")
+            else:  # the page's uploads have a limit of their own
+                await self._app(scope, receive, sent)
         except Exception:
             LOG.exception("failed")
             if not answered:
@@ -96,13 +94,19 @@ class Gate:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._limit:
-                raise _TooLarge
-            return message
+            while self._limit < read < DRAINED and message.get("more_body"):
+                # Read to the end though it is thrown away: who is still sending does not see an answer.
+                message = await receive()
+                read += len(message.get("body", b""))
+            return message if read <= self._limit else {"type": "http.disconnect"}
 
-        # The page's uploads have a limit of their own.
-        page = not scope["path"].startswith(PRIVATE)
-        await self._app(scope, receive if page else counted, send)
+        async def sent(message: Message) -> None:
+            if read <= self._limit:
+                await send(message)
+
+        await self._app(scope, counted, sent)
+        if read > self._limit:
+            await _refuse(send, 413, f"the body has more than {self._limit:,} bytes")
 
     def _allowed(self, path: str, headers: dict[bytes, bytes]) -> bool:
         if self._key is None or not path.startswith(PRIVATE):
@@ -116,10 +120,6 @@ class Gate:
         self._metrics.seconds.labels(route).observe(seconds)
         facts = {"method": scope["method"], "route": route, "status": status, "milliseconds": round(1000 * seconds, 1)}
         LOG.info("request", extra={"facts": facts})
-
-
-class _TooLarge(Exception):  # noqa: N818
-    pass
 
 
 async def _refuse(send: Send, status: int, detail: str) -> None:

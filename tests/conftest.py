@@ -1,6 +1,7 @@
 """Movies, parameters and tiny checkpoints that tests make for themselves: no network, no real plot."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from stages import params
 from stages.export import export_checkpoint
+from stages.labels import Thresholds
 from stages.schema import LABELLED, MOVIE
 from stages.text import normalise
+from stages.train import fine_tune
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,24 +59,30 @@ def frame(*movies: dict[str, Any]) -> pl.DataFrame:
 @pytest.fixture
 def raw_params() -> dict[str, Any]:
     """params.yaml of the repository, as dictionaries that a test may change."""
+    return read_params()
+
+
+def read_params() -> dict[str, Any]:
+    """params.yaml of the repository, as dictionaries."""
     found: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
     return found
 
 
+def tiny_options(raw: dict[str, Any], tiny_model: Path, **changes: Any) -> params.Params:
+    """The parameters ``raw`` with a tiny model, and with changes like train__epochs=2."""
+    raw["model"]["name"] = str(tiny_model)
+    raw["train"] |= {"freeze_layers": 0, "learning_rate": 0.003, "batch_size": 8, "epochs": 1}
+    raw["text"]["max_length"] = 32
+    for key, value in changes.items():
+        group, name = key.split("__")
+        raw[group][name] = value
+    return params.parse(raw)
+
+
 @pytest.fixture
 def options(raw_params: dict[str, Any], tiny_model: Path) -> Callable[..., params.Params]:
-    """The repository's parameters with a tiny model, and with changes like train__epochs=2."""
-
-    def build(**changes: Any) -> params.Params:
-        raw_params["model"]["name"] = str(tiny_model)
-        raw_params["train"] |= {"freeze_layers": 0, "learning_rate": 0.003, "batch_size": 8, "epochs": 1}
-        raw_params["text"]["max_length"] = 32
-        for key, value in changes.items():
-            group, name = key.split("__")
-            raw_params[group][name] = value
-        return params.parse(raw_params)
-
-    return build
+    """Builds the repository's parameters with a tiny model, and with changes like train__epochs=2."""
+    return lambda **changes: tiny_options(raw_params, tiny_model, **changes)
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +132,25 @@ def serve(checkpoint: Path, variant: str = "fp32") -> Path:
     rows = [movie | {"rating": movie["vote_average"], "label": list(MOODS)[n % 3]} for n, movie in enumerate(movies)]
     export_checkpoint(checkpoint, served, pa.Table.from_pylist(rows, LABELLED), variant)
     return served
+
+
+@pytest.fixture(scope="session")
+def served_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A served folder that all tests share: copy it to change it."""
+    folder = tmp_path_factory.mktemp("trained")
+    rows = [
+        found | {"rating": found["vote_average"], "label": list(MOODS)[n % 3]} for n, found in enumerate(learnable(52))
+    ]
+    train, validation = (pa.Table.from_pylist(part, LABELLED) for part in (rows[:32], rows[32:]))
+    options = tiny_options(read_params(), tiny_model)
+    fine_tune(train, validation, Thresholds(5.0, 7.0), {}, options, folder / "state", folder / "checkpoint")
+    return serve(folder / "checkpoint")
+
+
+@pytest.fixture
+def trained(served_model: Path, workspace: Path) -> Path:
+    """A served model of this test's own, where the command line expects one."""
+    return Path(shutil.copytree(served_model, workspace / "models" / "movie-rating"))
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ import pytest
 from stages import predict
 from stages.explain import explain, strongest
 from stages.predict import Classifier
-from tests.test_predict import trained  # noqa: F401
 
 
-def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> None:  # noqa: F811
+def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> None:
     classifier = Classifier.load(trained)
     movie = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama", "Crime"]}
     found = explain(classifier, movie)
@@ -31,12 +30,12 @@ def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> No
     assert effects == sorted((abs(e.effect) for e in found.words), reverse=True)[:3]
 
 
-def test_a_long_text_costs_no_more_predictions_than_it_has_tokens_in_reach(trained: Path) -> None:  # noqa: F811
+def test_a_long_text_costs_no_more_predictions_than_it_has_tokens_in_reach(trained: Path) -> None:
     found = explain(Classifier.load(trained), {"summary": "word " * 20_000})
     assert len(found.words) == 32
 
 
-def test_the_command_line_explains(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_the_command_line_explains(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict.main(["--title", "Film", "--summary", "A dull noise.", "--explain"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {tuple(line.split()[1:]) for line in lines} >= {("title", "Film"), ("summary", "dull")}

@@ -7,7 +7,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,8 @@ import pytest
 
 from stages import predict
 from stages.errors import UserError
-from stages.labels import Thresholds
-from stages.params import Params
 from stages.predict import Classifier
-from stages.train import fine_tune
-from tests.conftest import ROOT, serve
-from tests.test_train import rows
-
-TRAINED: list[Path] = []
-
-
-@pytest.fixture
-def trained(options: Callable[..., Params], workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A served model of this test's own in the working directory, copied from one that is trained once."""
-    if not TRAINED:
-        folder = tmp_path_factory.mktemp("trained")
-        fine_tune(rows(32), rows(20, 100), Thresholds(5.0, 7.0), {}, options(), folder / "state", folder / "checkpoint")
-        TRAINED.append(serve(folder / "checkpoint"))
-    return Path(shutil.copytree(TRAINED[0], workspace / "models" / "movie-rating"))
+from tests.conftest import ROOT
 
 
 def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

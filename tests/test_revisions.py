@@ -10,7 +10,6 @@ import pytest
 from stages import predict
 from stages.errors import UserError
 from stages.predict import Classifier
-from tests.test_predict import trained  # noqa: F401
 
 
 def git(*arguments: str) -> None:
@@ -22,7 +21,7 @@ def dvc(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True)
 
 
-def test_the_model_of_a_tag(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_the_model_of_a_tag(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     git("init", "--quiet")
     Path("README").touch()
     git("add", "README")

@@ -9,7 +9,7 @@ help:  ## list the targets
 
 setup: .venv/ready  ## install the pinned requirements into .venv
 
-.venv/ready: requirements.txt
+.venv/ready: requirements.txt requirements-serving.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --requirement requirements.txt
 	touch $@

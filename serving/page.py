@@ -56,23 +56,23 @@ def build(batcher: Batcher) -> gr.Blocks:
             answer = await batcher.predict([movie])
             found = await asyncio.to_thread(explain, batcher.classifier, movie)
         except UserError as error:
-            raise gr.Error(str(error).removeprefix("movie 1: ").capitalize() + ".") from None
+            raise _told(str(error).removeprefix("movie 1: ").capitalize() + ".") from None
         except BusyError:
-            raise gr.Error("Too many requests at once; try again in a second.") from None
+            raise _told("Too many requests at once; try again in a second.") from None
         (prediction,) = answer.predictions
         told = f"## {prediction.label}\n<small>model {answer.version}</small>"
         return told, prediction.probabilities, _words(found.words), _fields(found.fields)
 
     def predict_table(path: str | None) -> tuple[str | None, str]:
         if path is None:
-            raise gr.Error("Choose a CSV file first.")
+            raise _told("Choose a CSV file first.")
         target = Path(tempfile.mkdtemp(prefix="rated-"), f"rated-{Path(path).name}")
         try:
             movie_files.require_format(Path(path))
-            rows = predict_file(batcher.classifier, Path(path), target)
+            rows = predict_file(batcher.classifier, Path(path), target, progress=False)
         except UserError as error:
             # The file's place on this machine is nobody's business.
-            raise gr.Error(str(error).replace(path, Path(path).name)) from None
+            raise _told(str(error).replace(path, Path(path).name)) from None
         return str(target), f"{rows:,} movies rated by model {batcher.classifier.version}."
 
     with gr.Blocks(title="Movie Ratings") as page:
@@ -115,6 +115,11 @@ def build(batcher: Batcher) -> gr.Blocks:
         many.click(predict_table, upload, [rated, told], api_visibility="private")
         page.load(lambda: _card(batcher.classifier), None, card, api_visibility="private")
     return page
+
+
+def _told(message: str) -> gr.Error:
+    """A message for the person at the page, and not for the log, which holds nothing of what they wrote."""
+    return gr.Error(message, print_exception=False)
 
 
 def _words(effects: list[Effect]) -> list[tuple[str, float]]:

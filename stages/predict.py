@@ -41,8 +41,10 @@ class Classifier:
         self._session, self._tokenizer, self._model = session, tokenizer, model
 
     @classmethod
-    def load(cls, path: str | Path = MODEL, rev: str | None = None) -> "Classifier":
+    def load(cls, path: str | Path = MODEL, rev: str | None = None, threads: int = 0) -> "Classifier":
         """Load a folder that the export stage wrote, or the one that ``path`` was at a git revision or tag.
+
+        ``threads`` compute; 0 is one for each core.
 
         Raises:
             UserError: the folder is missing, incomplete, damaged, or of another text format; the revision is unknown
@@ -57,7 +59,9 @@ class Classifier:
 
         onnxruntime.set_default_logger_severity(3)
         try:
-            session = onnxruntime.InferenceSession(Path(path, served.MODEL), providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            session = onnxruntime.InferenceSession(Path(path, served.MODEL), options, ["CPUExecutionProvider"])
             tokenizer = Tokenizer.from_file(str(Path(path, served.TOKENIZER)))
         # Both libraries raise what their native parts raise; whatever it is, the file is at fault.
         except Exception as error:
@@ -153,7 +157,7 @@ def predict_file(classifier: Classifier, source: Path, target: Path, progress: b
                 if {"label", "true_label"} <= movie.keys():
                     raise UserError(f"{place}: both a label and a true_label; drop one, label becomes true_label")
             predictions = classifier.predict([movie for _, movie in batch])
-            writer.write([_joined(movie, p) for (_, movie), p in zip(batch, predictions, strict=True)])
+            writer.write([joined(movie, p) for (_, movie), p in zip(batch, predictions, strict=True)])
             rows += len(batch)
             bar.update(len(batch))
     return rows
@@ -185,12 +189,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rev", help="the model of this git revision or tag, out of DVC's cache or remote")
     parser.add_argument("--json", action="store_true", help="answer in lines of JSON, with the model's version")
     parser.add_argument("--explain", action="store_true", help="one movie: which words and fields pushed the answer")
+    parser.add_argument("--engine", choices=["local", "ray"], default="local", help="ray: for a cluster; Parquet")
+    parser.add_argument("--workers", type=int, default=2, help="--engine ray: how many (default: %(default)s)")
     options = parser.parse_args(arguments)
     one = options.title is not None or options.summary is not None or options.genres is not None
     if bool(options.input) == one or (options.output and not options.input):
         parser.error("give either --title, --summary and --genres, or --input")
     if options.input and options.explain:
         parser.error("--explain is for one movie: --title, --summary and --genres")
+    if options.engine == "ray" and not options.output:
+        parser.error("--engine ray needs --input and --output")
     if options.output and options.json:
         parser.error("--json is for answers that are printed; an --output that ends in .jsonl gives lines of JSON")
     return exit_code(lambda: _predict_many(options) if options.input else _predict_one(options))
@@ -231,6 +239,13 @@ def _predict_many(options: argparse.Namespace) -> None:
         movie_files.require_format(path)
     if not options.input.is_file():
         raise UserError(f"{options.input}: no such file")
+    if options.engine == "ray":
+        from stages import cluster, revisions
+
+        model = revisions.fetch(options.rev, options.model) if options.rev else options.model
+        rows = cluster.predict(options.input, options.output, str(model), options.workers)
+        print(f"predict: {rows:,} movies, {options.output} written")
+        return
     classifier = Classifier.load(options.model, options.rev)
     if options.output:
         rows = predict_file(classifier, options.input, options.output)
@@ -252,7 +267,7 @@ def _percents(prediction: Prediction) -> str:
     return " ".join(f"{name} {probability:4.0%}" for name, probability in prediction.probabilities.items())
 
 
-def _joined(movie: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
+def joined(movie: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
     """The input's columns and the prediction's; a ``label`` that came along is kept as ``true_label``."""
     own = {"true_label" if name == "label" else name: value for name, value in movie.items()}
     probabilities = {f"probability_{name}": p for name, p in prediction.probabilities.items()}

@@ -1,0 +1,217 @@
+"""The served model against the original's classifier and transformers.pipeline, from a command line and over HTTP.
+
+The same 1,000 movies, the test split's and then the validation split's, answered by each way in a process of its own,
+in turns within one run: ours (stages.predict), transformers.pipeline with batches of 32, and the original's recipe
+(transformers, every row padded to 512 tokens, batches of 8). Then one movie from the command line, 64 clients with one
+movie a request, ten times more requests than can be answered, and ten minutes of load with the memory watched. Writes
+benchmarks/serving.json. Needs the pipeline's outputs (dvc repro).
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from stages import checkpoint, parquet, storage, text
+from stages.command import exit_code
+from stages.labels import CLASSES
+from stages.predict import MODEL, Classifier
+from stages.schema import LABELLED
+
+CHECKPOINT: Final = "models/checkpoint"
+WAYS: Final = ("ours", "pipeline", "original")
+PADDED: Final = 512
+CLIENTS: Final = 64
+OVERLOAD: Final = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
+    parser.add_argument("--movies", type=int, default=1_000, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of the batches (default: %(default)s)")
+    parser.add_argument(
+        "--soak", type=float, default=600.0, help="seconds of load for the memory (default: %(default)s)"
+    )
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        print(json.dumps(answer(options.way, movies(options.movies))))
+        return
+    found: dict[str, Any] = {"movies": options.movies, "threads": os.cpu_count()}
+    found["batch"] = compare_batches(options.movies, options.rounds)
+    found["command_line"] = time_command_line()
+    with tempfile.TemporaryDirectory() as scratch:
+        lines = Path(scratch, "movies.jsonl")
+        fields = ("title", "summary", "genres")
+        chosen = [
+            {name: movie[name] or ([] if name == "genres" else "") for name in fields}
+            for movie in movies(options.movies)
+        ]
+        lines.write_text("".join(json.dumps(movie) + "\n" for movie in chosen))
+        batch = found["batch"]["movies_per_second"]["ours"]["median"]
+        with served() as (url, process):
+            load(url, lines, "--seconds", "5")
+            calm = load(url, lines, "--seconds", "20")
+            # Side by side: what the same machine does in one process, a moment later.
+            alone = run_way("ours", options.movies)["movies_per_second"]
+            over = load(url, lines, "--rate", str(OVERLOAD * batch), "--seconds", "8")
+            after = load(url, lines, "--seconds", "3", "--clients", "1")
+            found["http"] = calm | {
+                "clients": CLIENTS,
+                "share_of_batch_throughput": calm["answered_a_second"] / alone,
+                "p99_over_clients_by_throughput": calm["answered"]["p99_seconds"] * calm["answered_a_second"] / CLIENTS,
+            }
+            found["overload"] = over | {"requests_over_capacity": OVERLOAD, "one_client_right_after": after["answered"]}
+            found["memory"] = soak(url, lines, process, options.soak)
+    storage.write_json("benchmarks/serving.json", found)
+    print(f"serving: {found['batch']['times_the_original']['median']:.1f} times the original's classifier")
+
+
+def movies(count: int) -> list[dict[str, Any]]:
+    tables = [parquet.read_table(f"data/split/{name}.parquet", LABELLED) for name in ("test", "validation")]
+    return [movie for table in tables for movie in table.to_pylist()][:count]
+
+
+def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Answer ``rows`` in one way: movies a second after a warm-up, and the labels by the checkpoint's decision."""
+    import numpy as np
+
+    metadata = checkpoint.read(CHECKPOINT)
+    if way == "ours":
+        classifier = Classifier.load(MODEL)
+
+        def probabilities(some: Sequence[dict[str, Any]]) -> Any:
+            return classifier.probabilities(some)
+
+    else:
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+        tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
+        model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, dtype=torch.float32).eval()
+        # One more token of padding or of text would be another input: both read what ours reads.
+        limit = {"truncation": True, "max_length": metadata.text.max_length}
+        classify = pipeline(
+            "text-classification", model=model, tokenizer=tokenizer, top_k=None, function_to_apply="none"
+        )
+
+        def probabilities(some: Sequence[dict[str, Any]]) -> Any:
+            texts = [text.compose(movie, metadata.text.fields) for movie in some]
+            if way == "pipeline":
+                told = classify(texts, batch_size=32, **limit)
+                logits = np.array(
+                    [[{s["label"]: s["score"] for s in scores}[name] for name in CLASSES] for scores in told]
+                )
+            else:
+                parts = []
+                with torch.inference_mode():
+                    for start in range(0, len(texts), 8):
+                        rows = tokenizer(texts[start : start + 8], **limit)
+                        batch = tokenizer.pad(rows, padding="max_length", max_length=PADDED, return_tensors="pt")
+                        parts.append(model(**batch).logits.numpy())
+                logits = np.concatenate(parts).astype(float)
+            return metadata.calibration.probabilities(logits)
+
+    probabilities(rows[:16])
+    started = time.perf_counter()
+    found = probabilities(rows)
+    seconds = time.perf_counter() - started
+    return {"movies_per_second": len(rows) / seconds, "labels": metadata.decision.classes(found).tolist()}
+
+
+def run_way(way: str, count: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.serving", "--way", way, "--movies", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare_batches(count: int, rounds: int) -> dict[str, Any]:
+    found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    for _ in range(rounds):
+        for way in WAYS:
+            found[way].append(run_way(way, count))
+    speeds = {way: [one["movies_per_second"] for one in found[way]] for way in WAYS}
+    ours = found["ours"][0]["labels"]
+    return {
+        "variant": Classifier.load(MODEL).variant,
+        "movies_per_second": {way: _spread(values) for way, values in speeds.items()},
+        "times_the_original": _spread([a / b for a, b in zip(speeds["ours"], speeds["original"], strict=True)]),
+        "times_the_pipeline": _spread([a / b for a, b in zip(speeds["ours"], speeds["pipeline"], strict=True)]),
+        "labels_that_agree": {
+            way: statistics.fmean(a == b for a, b in zip(ours, found[way][0]["labels"], strict=True))
+            for way in WAYS[1:]
+        },
+    }
+
+
+def time_command_line(runs: int = 7) -> dict[str, Any]:
+    """From process start to exit, and the memory at its peak, of one movie; and of importing transformers alone."""
+    command = [sys.executable, "-m", "stages.predict", "--title", "A Film", "--summary", "A pilot guides a ship home."]
+    seconds, megabytes, imports = [], [], []
+    for _ in range(runs):
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        seconds.append(time.perf_counter() - started)
+        megabytes.append(usage.ru_maxrss / 1024)
+    for _ in range(3):
+        started = time.perf_counter()
+        code = "from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        imports.append(time.perf_counter() - started)
+    return {
+        "seconds": _spread(seconds),
+        "peak_megabytes": max(megabytes),
+        "importing_transformers_seconds": _spread(imports),
+    }
+
+
+@contextmanager
+def served() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    command = [sys.executable, "-m", "serving", "--no-page", "--port", "0", "--log-level", "info"]
+    with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, stderr=log, text=True) as process:
+        while "serving" not in (line := Path(log.name).read_text().partition("\n")[0]):
+            time.sleep(0.1)
+            assert process.poll() is None
+        try:
+            yield f"http://127.0.0.1:{json.loads(line)['address'][1]}", process
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def load(url: str, lines: Path, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks._load", url, str(lines), *arguments]
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+def soak(url: str, lines: Path, process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
+    """Resident megabytes of the service, ten times during ``seconds`` of load."""
+    megabytes = []
+    for _ in range(10):
+        load(url, lines, "--seconds", str(seconds / 10))
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        megabytes.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
+    with urllib.request.urlopen(f"{url}/readyz") as ready:
+        assert ready.status == 200
+    return {"seconds": seconds, "resident_megabytes": megabytes}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -4,8 +4,10 @@ Needs `pip install -r requirements-ray.txt`. On a cluster run it where RAY_ADDRE
 model on storage that every machine sees. A worker that dies is replaced and its rows are done again.
 """
 
+import logging
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +53,8 @@ def predict(source: Path, target: Path, model: str, workers: int) -> int:
     # Alone on a machine, Ray gives out as many places as it has cores: the workers must leave one to the writing.
     places = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers + 1, "include_dashboard": False}
     ray.init(log_to_driver=False, logging_level="ERROR", **places)
+    ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     with storage.whole(target) as temporary:
         parts = temporary.with_suffix(".parts.tmp")
         shutil.rmtree(parts, ignore_errors=True)

@@ -38,7 +38,7 @@ def workers() -> list[int]:
 
 
 def test_same_rows_and_answers_as_one_process_though_a_worker_is_killed(trained: Path) -> None:
-    movies = [{name: movie[name] for name in ("id", "title", "summary", "genres")} for movie in learnable(60_000)]
+    movies = [{name: movie[name] for name in ("id", "title", "summary", "genres")} for movie in learnable(30_000)]
     pq.write_table(pa.Table.from_pylist(movies), "movies.parquet")
     assert predict.main(["--input", "movies.parquet", "--output", "one.parquet"]) == 0
     process = start("ray.parquet")

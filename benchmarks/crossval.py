@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from stages import params, parquet, storage
 from stages.baseline import fit
+from stages.classifier import Classifier
 from stages.command import run_stage
 from stages.decision import Ints
 from stages.export import export_checkpoint
 from stages.groups import group_key, position
 from stages.labels import CLASSES, class_indices, fit_thresholds
 from stages.metrics import answer_scores, bootstrap, fast_scores
-from stages.predict import Classifier
 from stages.schema import LABELLED, MOVIE
 from stages.train import fine_tune
 

@@ -15,13 +15,13 @@ import pyarrow.csv
 from stages import figures, params, parquet, storage
 from stages.baseline import OUTPUT as BASELINES
 from stages.baseline import PREDICTIONS, label_indices
+from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
 from stages.decision import Floats, Ints
 from stages.errors import UserError
 from stages.labels import CLASSES, Thresholds
 from stages.metrics import bootstrap, confusion, fast_scores, per_class, reliability, scores
 from stages.params import Evaluate
-from stages.predict import MODEL, Classifier
 from stages.schema import LABELLED
 
 TEST = "data/split/test.parquet"

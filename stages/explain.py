@@ -11,7 +11,7 @@ from stages.labels import CLASSES
 from stages.text import normalise
 
 if TYPE_CHECKING:
-    from stages.predict import Classifier
+    from stages.classifier import Classifier
 
 LIMITS: Final = "without it the sentence may break, and words that say the same hide each other's weight"
 

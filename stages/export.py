@@ -23,11 +23,11 @@ from transformers import PreTrainedModel
 
 from stages import checkpoint, params, parquet, pretrained, served, storage
 from stages.baseline import label_indices
+from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
 from stages.errors import UserError
 from stages.graph import keep_first_token
 from stages.inference import classifier_logits
-from stages.predict import MODEL, Classifier
 from stages.schema import LABELLED
 from stages.served import Variant
 from stages.text import encode

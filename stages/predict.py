@@ -9,132 +9,17 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import numpy as np
-from tokenizers import Tokenizer
-
-from stages import checkpoint, served, text
-from stages.batches import by_length, pad
+from stages import text
+from stages.classifier import MODEL, Classifier, Prediction, require_movie
 from stages.command import exit_code
-from stages.decision import Floats
 from stages.errors import UserError
 from stages.explain import LIMITS, Effect, explain, strongest
-from stages.labels import CLASSES
 
-MODEL: Final = "models/movie-rating"
+__all__ = ["MODEL", "Classifier", "Prediction", "require_movie", "joined", "predict_file"]
+
 BATCH: Final = 1_000
-TOKENS: Final = 512  # padded tokens in a batch: more do not fit the caches of a few cores and go slower
-
-
-class Prediction(NamedTuple):
-    """A label and the calibrated probability of each class, worst class first."""
-
-    label: str
-    probabilities: dict[str, float]
-
-
-class Classifier:
-    """A served model that answers with labels and probabilities; see `Classifier.load`."""
-
-    def __init__(self, session: Any, tokenizer: Tokenizer, model: served.Served):
-        self._session, self._tokenizer, self._model = session, tokenizer, model
-
-    @classmethod
-    def load(cls, path: str | Path = MODEL, rev: str | None = None, threads: int = 0) -> "Classifier":
-        """Load a folder that the export stage wrote, or the one that ``path`` was at a git revision or tag.
-
-        ``threads`` compute; 0 is one for each core.
-
-        Raises:
-            UserError: the folder is missing, incomplete, damaged, or of another text format; the revision is unknown
-                or its model cannot be had.
-        """
-        if rev is not None:
-            from stages import revisions
-
-            path = revisions.fetch(rev, str(path))
-        model = served.read(path)
-        import onnxruntime  # a fifth of a second: not for --help, not for typos
-
-        onnxruntime.set_default_logger_severity(3)
-        try:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            session = onnxruntime.InferenceSession(Path(path, served.MODEL), options, ["CPUExecutionProvider"])
-            tokenizer = Tokenizer.from_file(str(Path(path, served.TOKENIZER)))
-        # Both libraries raise what their native parts raise; whatever it is, the file is at fault.
-        except Exception as error:
-            raise UserError(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
-        return cls(session, tokenizer, model)
-
-    @property
-    def metadata(self) -> checkpoint.Metadata:
-        """Thresholds, text format, calibration, decision and origin."""
-        return self._model.metadata
-
-    @property
-    def version(self) -> str:
-        """A hash of the model's content: twelve hexadecimal digits."""
-        return self._model.version
-
-    @property
-    def variant(self) -> served.Variant:
-        """fp32, or int8 where the export stage found it to answer nearly alike."""
-        return self._model.variant
-
-    @property
-    def validation(self) -> dict[str, Any]:
-        """Figures of merit on the validation split, as the export stage measured them."""
-        return self._model.validation
-
-    def encode(self, movies: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-        """The token ids that the model sees for each movie."""
-        return text.encode(self._tokenizer, movies, self.metadata.text)
-
-    def probabilities(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
-        """Calibrated probabilities, shape (movies, classes), in the order of ``movies``."""
-        rows = self.encode(movies)
-        logits = np.zeros((len(rows), len(CLASSES)))
-        for batch in by_length([len(ids) for ids in rows], TOKENS):
-            ids, mask = pad([rows[row] for row in batch], self._model.pad_id)
-            (logits[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
-        return self.metadata.calibration.probabilities(logits)
-
-    def predict(self, movies: Sequence[Mapping[str, Any]]) -> list[Prediction]:
-        """Label and probabilities of each movie: a mapping with ``title``, ``summary`` and ``genres`` (a list).
-
-        A field that is absent or empty is left out of the text, but title and summary may not both be.
-
-        Raises:
-            UserError: a movie has neither title nor summary, or a field has the wrong type.
-        """
-        for place, movie in enumerate(movies):
-            require_movie(movie, f"movie {place + 1}")
-        if not movies:
-            return []
-        probabilities = self.probabilities(movies)
-        answers = self.metadata.decision.classes(probabilities)
-        return [
-            Prediction(CLASSES[answer], dict(zip(CLASSES, map(float, row), strict=True)))
-            for answer, row in zip(answers, probabilities, strict=True)
-        ]
-
-
-def require_movie(movie: Mapping[str, Any], place: str) -> None:
-    """Check that the model can read ``movie``.
-
-    Raises:
-        UserError: naming ``place`` and the field.
-    """
-    for field in ("title", "summary"):
-        if not isinstance(movie.get(field) or "", str):
-            raise UserError(f"{place}: {field} must be text, found {movie[field]!r}")
-    genres = movie.get("genres") or []
-    if not isinstance(genres, list) or not all(isinstance(genre, str) for genre in genres):
-        raise UserError(f"{place}: genres must be a list of names, found {genres!r}")
-    if not text.normalise(movie.get("title") or "") and not text.normalise(movie.get("summary") or ""):
-        raise UserError(f"{place}: title and summary are both empty")
 
 
 def predict_file(classifier: Classifier, source: Path, target: Path, progress: bool = True) -> int:

@@ -15,9 +15,9 @@ from typing import Any, Final
 import jinja2
 
 from stages import checkpoint, served, storage
+from stages.classifier import MODEL
 from stages.command import exit_code
 from stages.errors import UserError
-from stages.predict import MODEL
 from stages.text import FORMAT
 
 CHECKPOINT: Final = "models/checkpoint"

@@ -30,8 +30,9 @@ study: setup  ## five-fold cross-validation of the model and the baselines: benc
 	dvc repro clean
 	python -m benchmarks.crossval
 
-benchmark: setup  ## throughput of training, collecting and reading, pipeline times: benchmarks/*.json
+benchmark: setup  ## throughput of training, collecting, reading and serving, pipeline times: benchmarks/*.json
 	python -m benchmarks.collect
 	python -m benchmarks.files
 	python -m benchmarks.throughput
+	python -m benchmarks.serving
 	python -m benchmarks.pipeline

@@ -74,6 +74,36 @@ def test_the_pipeline_times_are_the_committed_ones() -> None:
     assert f"{found['unchanged_repro_over_dvc_version']['median']:.1f} times as long as `dvc version`" in README
 
 
+def test_the_serving_figures_are_the_committed_ones() -> None:
+    found = json.loads((ROOT / "benchmarks/serving.json").read_text())
+    text = " ".join(README.split())
+    batch, line, http, over = (found[name] for name in ("batch", "command_line", "http", "overload"))
+    megabytes = found["memory"]["resident_megabytes"]
+    for told in (
+        f"{batch['movies_per_second']['ours']['median']:.0f} a second, {batch['times_the_original']['median']:.1f} times the",
+        f"{batch['times_the_pipeline']['median']:.1f} times `transformers.pipeline`",
+        f"{line['seconds']['median']:.1f} s and {line['peak_megabytes']:.0f} MB",
+        f"alone takes {line['importing_transformers_seconds']['median']:.1f} s",
+        f"{http['answered_a_second']:.0f} a second, {http['share_of_batch_throughput']:.0%} of what batches reach",
+        f"within {http['answered']['p99_seconds']:.2f} s",
+        f"answered within {over['answered']['p99_seconds']:.2f} s (99%)",
+        f"refused in {1000 * over['refused']['p50_seconds']:.0f} ms",
+        f"client waits {1000 * over['one_client_right_after']['p50_seconds']:.0f} ms",
+        f"{megabytes[0]:.0f} MB at their start, {megabytes[-1]:.0f} MB at their end",
+    ):
+        assert told in text
+    # "all labels in agreement", "the default model in fp32"
+    assert set(batch["labels_that_agree"].values()) == {1.0}
+    assert batch["variant"] == "fp32"
+
+
+def test_the_images_size_is_the_committed_one() -> None:
+    found = json.loads((ROOT / "benchmarks/image.json").read_text())["megabytes"]
+    text = " ".join(README.split())
+    assert f"{found['packages']:.0f} MB of packages" in text
+    assert f"{found['model']:.0f} MB of model" in text
+
+
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:`|\$ )make ([a-z]+)", README))

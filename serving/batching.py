@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stages.predict import Classifier, Prediction
+from stages.predict import Classifier, Prediction, require_movie
 
 BATCH: Final = 32  # movies answered in one go: more would only make the first of them wait for the last
 CAPACITY: Final = 64  # movies that may be open: with a hundred answered a second, nobody waits much over half of one
@@ -72,6 +72,9 @@ class Batcher:
             BusyError: the queue is full.
             UserError: a movie cannot be read.
         """
+        # Here and not in the batch, where one movie that cannot be read would fail its neighbours.
+        for number, movie in enumerate(movies, 1):
+            require_movie(movie, f"movie {number}")
         loop = asyncio.get_running_loop()
         job = _Job(movies, loop.create_future(), loop)
         with self._changed:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,8 @@ from stages.explain import LIMITS, Effect, explain
 from stages.predict import Classifier, predict_file
 
 UPLOAD: Final = 4 << 20  # bytes
+ROWS: Final = 2_000  # in a table: half a minute's work
+DAY: Final = 86_400  # seconds
 GENRES: Final = [
     "Action", "Adventure", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Family", "Fantasy", "History",
     "Horror", "Music", "Mystery", "Romance", "Science Fiction", "Thriller", "TV Movie", "War", "Western",
@@ -66,16 +67,22 @@ def build(batcher: Batcher) -> gr.Blocks:
     def predict_table(path: str | None) -> tuple[str | None, str]:
         if path is None:
             raise _told("Choose a CSV file first.")
-        target = Path(tempfile.mkdtemp(prefix="rated-"), f"rated-{Path(path).name}")
+        # In the upload's own folder, which the page clears away after a day.
+        target = Path(path).with_name(f"rated-{Path(path).name}")
         try:
             movie_files.require_format(Path(path))
+            rows = 0
+            for batch in movie_files.read(Path(path), ROWS):
+                rows += len(batch)
+                if rows > ROWS:
+                    raise _told(f"More than {ROWS:,} movies: use `python -m stages.predict --input` for so many.")
             rows = predict_file(batcher.classifier, Path(path), target, progress=False)
         except UserError as error:
             # The file's place on this machine is nobody's business.
             raise _told(str(error).replace(path, Path(path).name)) from None
         return str(target), f"{rows:,} movies rated by model {batcher.classifier.version}."
 
-    with gr.Blocks(title="Movie Ratings") as page:
+    with gr.Blocks(title="Movie Ratings", delete_cache=(DAY, DAY)) as page:
         gr.Markdown(
             "# Movie Ratings\nWill a movie be rated **bad**, **average** or **good**? From what is known before."
         )

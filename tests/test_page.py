@@ -127,6 +127,16 @@ def test_a_broken_table_is_told_by_its_line(page: Page, tmp_path: Path) -> None:
     expect(page.get_by_text("broken.csv line 3: 1 cells, the header has 2")).to_be_visible()
 
 
+def test_a_table_that_is_too_long_is_refused(page: Page, tmp_path: Path) -> None:
+    source = tmp_path / "long.csv"
+    source.write_text("title\n" + "A\n" * 2_001)
+    page.get_by_role("tab", name="Many movies").click()
+    page.locator("input[type=file]").first.set_input_files(source)
+    expect(page.get_by_text("long.csv").first).to_be_visible()
+    page.get_by_role("button", name="Predict all").click()
+    expect(page.get_by_text("More than 2,000 movies")).to_be_visible()
+
+
 def test_the_models_card(page: Page, server: Server) -> None:
     tab = page.get_by_role("tab", name="The model")
     if not tab.is_visible():  # on a phone, behind the dots

@@ -269,11 +269,10 @@ def test_the_model_is_swapped_without_losing_a_request(trained: Path) -> None:
 
 
 def test_a_stop_under_load_loses_no_accepted_request(served_model: Path) -> None:
-    with Server(served_model, "--no-page") as server:
-        with Load(server, 12) as load:
-            time.sleep(0.7)
-            server.kill(signal.SIGTERM)
-            assert server.wait() == 0
+    with Server(served_model, "--no-page") as server, Load(server, 12) as load:
+        time.sleep(0.7)
+        server.kill(signal.SIGTERM)
+        assert server.wait() == 0
     # What the service took on is what the clients were answered. A connection that it never accepted, because it came
     # as the port was being closed, is reset by the system, as is one that comes later.
     taken = [line["status"] for line in server.log if line["event"] == "request"]

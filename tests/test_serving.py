@@ -114,11 +114,14 @@ def test_the_documentation_has_examples_that_work(server: Server) -> None:
     assert server.ask("POST", "/v1/predict", {"movies": schemas["Movie"]["examples"]})[0] == 200
 
 
-def test_nothing_that_the_documentation_allows_or_forbids_is_an_error_of_the_service(server: Server) -> None:
+def test_nothing_that_the_documentation_allows_or_forbids_is_an_error_of_the_service(
+    server: Server, tmp_path: Path
+) -> None:
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json"]
     options = ["--checks", checks, "--max-examples", "25", "--seed", "1", "--phases", "examples,coverage,fuzzing"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    # In a folder of its own, since it keeps what it found.
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3_000:]
 
 

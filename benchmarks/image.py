@@ -108,13 +108,13 @@ def try_out(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
 
 
 def _readable_interpreter(root: Path) -> str:
-    """Mounts that let the image's user reach this interpreter where it lives in root's closed home."""
-    prefix, kept = sys.base_prefix, root / "interpreter"
+    """Mounts that let the image's user reach this interpreter where it lives in a home closed to others."""
+    prefix, kept, home = Path(sys.base_prefix), root / "interpreter", Path.home()
     kept.mkdir()
-    if not prefix.startswith("/root/"):
+    if not prefix.is_relative_to(home):
         return ""
     return (
-        f"mount --bind {prefix} {kept} && mount -t tmpfs -o mode=755 none /root && mkdir -p {prefix} && "
+        f"mount --bind {prefix} {kept} && mount -t tmpfs -o mode=755 none {home} && mkdir -p {prefix} && "
         f"mount --bind {kept} {prefix} && "
     )
 

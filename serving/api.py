@@ -1,6 +1,5 @@
 """The HTTP interface: the original's two routes, and a modern one."""
 
-import json
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -9,12 +8,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from serving.batching import CAPACITY, Batcher, BusyError
-from serving.middleware import BUSY, RETRY_AFTER, Gate, Metrics
+from serving.answers import as_json, problem
+from serving.batching import CAPACITY, Answer, Batcher, BusyError
+from serving.middleware import BUSY, Gate, Metrics
 from serving.schemas import (
     BODY,
     ColumnsRequest,
-    Fault,
     Health,
     ModelCard,
     PredictRequest,
@@ -23,9 +22,9 @@ from serving.schemas import (
     RatingsResponse,
     Status,
 )
+from stages.errors import UserError
 from stages.labels import CLASSES
-from stages.predict import Classifier
-from stages.text import normalise
+from stages.predict import Classifier, require_movie
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Problem, "description": "Not JSON"},
@@ -55,7 +54,7 @@ def create_app(classifier: Classifier, *, key: str | None = None, capacity: int 
         description="Predictions from title, summary and genres. "
         "The label weighs each calibrated probability against how rare its class is.",
     )
-    app.state.batcher, app.state.metrics, app.state.ready = batcher, metrics, True
+    app.state.batcher, app.state.ready = batcher, True
 
     def serve(new: Classifier) -> None:
         batcher.swap(new)
@@ -69,22 +68,24 @@ def create_app(classifier: Classifier, *, key: str | None = None, capacity: int 
     app.add_exception_handler(BusyError, _busy)
     app.add_middleware(Gate, metrics=metrics, limit=BODY, key=key, full=lambda: batcher.full)
 
+    async def answer(movies: list[dict[str, Any]], place: str) -> Answer:
+        _require_text(movies, place)
+        found = await batcher.predict(movies)
+        for prediction in found.predictions:
+            metrics.predictions.labels(prediction.label).inc()
+        return found
+
     @app.post("/v1/predict", response_model=PredictResponse, responses=REFUSALS, tags=["v1"])
     async def predict(request: PredictRequest) -> Response:
         """Label and calibrated probabilities of each movie."""
         movies = [movie.model_dump() for movie in request.movies]
-        _require_text(movies, "movies.{}.title")
-        answer = await batcher.predict(movies)
-        for prediction in answer.predictions:
-            metrics.predictions.labels(prediction.label).inc()
-        return _json(
-            {"predictions": [p._asdict() for p in answer.predictions], "model_version": answer.version},
-        )
+        found = await answer(movies, "movies.{}.title")
+        return as_json({"predictions": [p._asdict() for p in found.predictions], "model_version": found.version})
 
     @app.get("/v1/model", response_model=ModelCard, responses={401: REFUSALS[401]}, tags=["v1"])
     async def model() -> Response:
         """Version, thresholds, text format, calibration, metrics and origin of the model that answers."""
-        return _json(model_card(batcher.classifier))
+        return as_json(model_card(batcher.classifier))
 
     @app.post("/classifier_post", response_model=RatingsResponse, responses=REFUSALS, tags=["original"])
     async def classifier_post(request: ColumnsRequest) -> Response:
@@ -95,26 +96,23 @@ def create_app(classifier: Classifier, *, key: str | None = None, capacity: int 
                 raise RequestValidationError([{"loc": ("body", name), "msg": told}])
         columns = zip(request.title, request.summary, request.genres, strict=True)
         movies = [{"title": title, "summary": summary, "genres": genres} for title, summary, genres in columns]
-        _require_text(movies, "title.{}")
-        answer = await batcher.predict(movies)
-        for prediction in answer.predictions:
-            metrics.predictions.labels(prediction.label).inc()
-        return _json({"ratings": [prediction.label for prediction in answer.predictions]})
+        found = await answer(movies, "title.{}")
+        return as_json({"ratings": [prediction.label for prediction in found.predictions]})
 
     @app.get("/status", response_model=Status, tags=["original"])
     async def status() -> Response:
         """That the service runs."""
-        return _json({"working": "yes"})
+        return as_json({"working": "yes"})
 
     @app.get("/healthz", response_model=Health, tags=["operation"])
     async def healthz() -> Response:
         """Whether the process is alive."""
-        return _json({"status": "ok"})
+        return as_json({"status": "ok"})
 
     @app.get("/readyz", response_model=Health, responses={503: REFUSALS[503]}, tags=["operation"])
     async def readyz() -> Response:
         """Whether requests should be sent here: not while it is shutting down."""
-        return _json({"status": "ok"}) if app.state.ready else _problem(503, "shutting down")
+        return as_json({"status": "ok"}) if app.state.ready else problem(503, "shutting down")
 
     @app.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
     async def prometheus() -> Response:
@@ -142,31 +140,21 @@ def model_card(classifier: Classifier) -> dict[str, Any]:
 
 def _require_text(movies: list[dict[str, Any]], place: str) -> None:
     for number, movie in enumerate(movies):
-        if not normalise(movie["title"]) and not normalise(movie["summary"]):
-            location = ("body", *place.format(number).split("."))
-            raise RequestValidationError([{"loc": location, "msg": "title and summary are both empty"}])
+        field = place.format(number)
+        try:
+            require_movie(movie, field)
+        except UserError as error:
+            location = ("body", *field.split("."))
+            raise RequestValidationError([{"loc": location, "msg": str(error).removeprefix(f"{field}: ")}]) from None
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [
-        Fault(field=".".join(map(str, fault["loc"][1:])) or "body", message=fault["msg"]) for fault in error.errors()
+        {"field": ".".join(map(str, fault["loc"][1:])) or "body", "message": fault["msg"]} for fault in error.errors()
     ]
-    return _problem(422, f"{faults[0].field}: {faults[0].message}", faults[:100])
+    return problem(422, f"{faults[0]['field']}: {faults[0]['message']}", faults[:100])
 
 
 async def _busy(request: Request, error: Exception) -> Response:
-    return _problem(503, BUSY)
-
-
-def _problem(status: int, detail: str, faults: list[Fault] | None = None) -> Response:
-    content = {"detail": detail, "faults": [{"field": f.field, "message": f.message} for f in faults or []]}
-    response = _json(content, status)
-    if status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
-    return response
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    # ASCII: half a surrogate pair out of a request cannot be written in any other way.
-    return Response(json.dumps(content, allow_nan=False), status, media_type="application/json")
+    return problem(503, BUSY)

@@ -1,6 +1,5 @@
 """What every request passes: a limit on its body, a key where one is set, a count and a line in the log."""
 
-import json
 import logging
 import secrets
 import time
@@ -10,9 +9,10 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.answers import problem
+
 LOG: Final = logging.getLogger("serving")
 PRIVATE: Final = ("/classifier_post", "/v1/")  # what a key protects
-RETRY_AFTER: Final = 1  # seconds
 DRAINED: Final = 64 << 20  # bytes of a refused body that are read all the same
 BUSY: Final = "too many requests at once; ask again in a second"
 
@@ -70,20 +70,20 @@ class Gate:
                 status, answered = message["status"], True
             await send(message)
 
+        private = scope["path"].startswith(PRIVATE)
         try:
-            headers = dict(scope["headers"])
-            if not self._allowed(scope["path"], headers):
-                await _refuse(sent, 401, "an API key is needed: X-API-Key")
-            elif scope["method"] == "POST" and scope["path"].startswith(PRIVATE) and self._full():
-                await _refuse(sent, 503, BUSY)
-            elif scope["path"].startswith(PRIVATE):
+            if private and not self._allowed(dict(scope["headers"])):
+                await problem(401, "an API key is needed: X-API-Key")(scope, receive, sent)
+            elif private and scope["method"] == "POST" and self._full():
+                await problem(503, BUSY)(scope, receive, sent)
+            elif private:
                 await self._limited(scope, receive, sent)
             else:  # the page's uploads have a limit of their own
                 await self._app(scope, receive, sent)
         except Exception:
             LOG.exception("failed")
             if not answered:
-                await _refuse(sent, 500, "an error of the service; it is in its log")
+                await problem(500, "an error of the service; it is in its log")(scope, receive, sent)
         finally:
             self._count(scope, status, time.perf_counter() - started)
 
@@ -106,12 +106,10 @@ class Gate:
 
         await self._app(scope, counted, sent)
         if read > self._limit:
-            await _refuse(send, 413, f"the body has more than {self._limit:,} bytes")
+            await problem(413, f"the body has more than {self._limit:,} bytes")(scope, receive, send)
 
-    def _allowed(self, path: str, headers: dict[bytes, bytes]) -> bool:
-        if self._key is None or not path.startswith(PRIVATE):
-            return True
-        return secrets.compare_digest(headers.get(b"x-api-key", b""), self._key)
+    def _allowed(self, headers: dict[bytes, bytes]) -> bool:
+        return self._key is None or secrets.compare_digest(headers.get(b"x-api-key", b""), self._key)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # The route as declared: a path from outside could be anything, and would make a metric each.
@@ -120,14 +118,3 @@ class Gate:
         self._metrics.seconds.labels(route).observe(seconds)
         facts = {"method": scope["method"], "route": route, "status": status, "milliseconds": round(1000 * seconds, 1)}
         LOG.info("request", extra={"facts": facts})
-
-
-async def _refuse(send: Send, status: int, detail: str) -> None:
-    body = json.dumps({"detail": detail, "faults": []}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 413:
-        headers.append((b"connection", b"close"))
-    if status == 503:
-        headers.append((b"retry-after", str(RETRY_AFTER).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

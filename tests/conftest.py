@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,12 +127,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def labelled(movies: list[dict[str, Any]]) -> pa.Table:
+    """Movies as the split stage writes them, every class in turn."""
+    rows = [found | {"rating": found["vote_average"], "label": list(MOODS)[n % 3]} for n, found in enumerate(movies)]
+    return pa.Table.from_pylist(rows, LABELLED)
+
+
+def last_line(code: str) -> str:
+    """What ``code`` prints last in a fresh interpreter: what it imports is not what the tests have imported."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
 def serve(checkpoint: Path, variant: str = "fp32") -> Path:
     """The served folder of a checkpoint, beside it."""
     served = checkpoint.parent / "movie-rating"
-    movies = learnable(40)
-    rows = [movie | {"rating": movie["vote_average"], "label": list(MOODS)[n % 3]} for n, movie in enumerate(movies)]
-    export_checkpoint(checkpoint, served, pa.Table.from_pylist(rows, LABELLED), variant)
+    export_checkpoint(checkpoint, served, labelled(learnable(40)), variant)
     return served
 
 
@@ -138,10 +151,8 @@ def serve(checkpoint: Path, variant: str = "fp32") -> Path:
 def served_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A served folder that all tests share: copy it to change it."""
     folder = tmp_path_factory.mktemp("trained")
-    rows = [
-        found | {"rating": found["vote_average"], "label": list(MOODS)[n % 3]} for n, found in enumerate(learnable(52))
-    ]
-    train, validation = (pa.Table.from_pylist(part, LABELLED) for part in (rows[:32], rows[32:]))
+    rows = labelled(learnable(52))
+    train, validation = rows.slice(0, 32), rows.slice(32)
     options = tiny_options(read_params(), tiny_model)
     fine_tune(train, validation, Thresholds(5.0, 7.0), {}, options, folder / "state", folder / "checkpoint")
     return serve(folder / "checkpoint")

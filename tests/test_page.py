@@ -104,17 +104,17 @@ def test_an_empty_movie_is_told_so(page: Page) -> None:
     expect(page.get_by_text("Title and summary are both empty.")).to_be_visible()
 
 
-def upload(page: Page, source: Path) -> None:
+def predict_all(page: Page, source: Path) -> None:
+    page.get_by_role("tab", name="Many movies").click()
     page.locator("input[type=file]").first.set_input_files(source)
     expect(page.get_by_role("cell", name=source.name)).to_be_visible()
+    page.get_by_role("button", name="Predict all").click()
 
 
 def test_a_table_of_movies(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "movies.csv"
     source.write_text("title,summary,genres\nFilm 1,A dull noise.,Drama\nFilm 2,A radiant vision.,\n")
-    page.get_by_role("tab", name="Many movies").click()
-    upload(page, source)
-    page.get_by_role("button", name="Predict all").click()
+    predict_all(page, source)
     expect(page.locator("#told")).to_contain_text("2 movies rated")
     with page.expect_download() as download:
         page.locator("a[download]").last.click()
@@ -126,18 +126,14 @@ def test_a_table_of_movies(page: Page, tmp_path: Path) -> None:
 def test_a_broken_table_is_told_by_its_line(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "broken.csv"
     source.write_text("title,summary\nA,b\nB\n")
-    page.get_by_role("tab", name="Many movies").click()
-    upload(page, source)
-    page.get_by_role("button", name="Predict all").click()
+    predict_all(page, source)
     expect(page.get_by_text("broken.csv line 3: 1 cells, the header has 2")).to_be_visible()
 
 
 def test_a_table_that_is_too_long_is_refused(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "long.csv"
     source.write_text("title\n" + "A\n" * 2_001)
-    page.get_by_role("tab", name="Many movies").click()
-    upload(page, source)
-    page.get_by_role("button", name="Predict all").click()
+    predict_all(page, source)
     expect(page.get_by_text("More than 2,000 movies")).to_be_visible()
 
 

@@ -5,8 +5,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 from stages import predict
 from stages.errors import UserError
 from stages.predict import Classifier
-from tests.conftest import ROOT
+from tests.conftest import last_line
 
 
 def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,6 +205,4 @@ def test_a_prediction_needs_no_training_library(trained: Path) -> None:
         "import sys; from stages.predict import main; main(['--title', 'Film']); "
         "print({'torch', 'transformers', 'pandas', 'pyarrow', 'dvc', 'sklearn', 'scipy'} & set(sys.modules))"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    assert last_line(code) == "set()"

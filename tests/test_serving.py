@@ -18,7 +18,7 @@ import pytest
 from serving.batching import BATCH, Batcher, BusyError
 from stages.errors import UserError
 from stages.predict import Classifier
-from tests.conftest import ROOT
+from tests.conftest import ROOT, last_line
 from tests.server import Server
 
 MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}
@@ -308,6 +308,4 @@ def test_serving_needs_no_training_library() -> None:
         "import sys, serving.page, serving.__main__; "
         "print({'torch', 'transformers', 'dvc', 'sklearn', 'scipy', 'polars'} & set(sys.modules))"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    assert last_line(code) == "set()"

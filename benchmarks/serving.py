@@ -22,8 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from stages import checkpoint, parquet, storage, text
+from stages import checkpoint, linear, parquet, storage, text
 from stages.command import exit_code
+from stages.decision import facts_known
 from stages.labels import CLASSES
 from stages.predict import MODEL, Classifier
 from stages.schema import LABELLED
@@ -90,8 +91,8 @@ def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if way == "ours":
         classifier = Classifier.load(MODEL)
 
-        def probabilities(some: Sequence[dict[str, Any]]) -> Any:
-            return classifier.probabilities(some)
+        def answers(some: Sequence[dict[str, Any]]) -> Any:
+            return classifier.answer(some)[1]
 
     else:
         import torch
@@ -105,7 +106,7 @@ def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "text-classification", model=model, tokenizer=tokenizer, top_k=None, function_to_apply="none"
         )
 
-        def probabilities(some: Sequence[dict[str, Any]]) -> Any:
+        def answers(some: Sequence[dict[str, Any]]) -> Any:
             texts = [text.compose(movie, metadata.text.fields) for movie in some]
             if way == "pipeline":
                 told = classify(texts, batch_size=32, **limit)
@@ -113,20 +114,21 @@ def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
                     [[{s["label"]: s["score"] for s in scores}[name] for name in CLASSES] for scores in told]
                 )
             else:
-                parts = []
+                batches = []
                 with torch.inference_mode():
                     for start in range(0, len(texts), 8):
                         rows = tokenizer(texts[start : start + 8], **limit)
                         batch = tokenizer.pad(rows, padding="max_length", max_length=PADDED, return_tensors="pt")
-                        parts.append(model(**batch).logits.numpy())
-                logits = np.concatenate(parts).astype(float)
-            return metadata.calibration.probabilities(logits)
+                        batches.append(model(**batch).logits.numpy()[:, : len(CLASSES)])
+                logits = np.concatenate(batches).astype(float)
+            parts = [logits, linear.read(CHECKPOINT).logits(some)] if metadata.has_linear else [logits]
+            return metadata.answerings.answer(np.stack(parts), facts_known(some, metadata.text.fields))[1]
 
-    probabilities(rows[:16])
+    answers(rows[:16])
     started = time.perf_counter()
-    found = probabilities(rows)
+    found = answers(rows)
     seconds = time.perf_counter() - started
-    return {"movies_per_second": len(rows) / seconds, "labels": metadata.decision.classes(found).tolist()}
+    return {"movies_per_second": len(rows) / seconds, "labels": found.tolist()}
 
 
 def run_way(way: str, count: int) -> dict[str, Any]:

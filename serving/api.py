@@ -51,7 +51,7 @@ def create_app(classifier: Classifier, *, key: str | None = None, capacity: int 
         title="Movie Ratings",
         summary="Will a movie be rated bad, average or good?",
         version=classifier.version,
-        description="Predictions from title, summary and genres. "
+        description="Predictions from title, summary and genres, and from more facts where they are known. "
         "The label weighs each calibrated probability against how rare its class is.",
     )
     app.state.batcher, app.state.ready = batcher, True
@@ -131,8 +131,7 @@ def model_card(classifier: Classifier) -> dict[str, Any]:
         "classes": list(CLASSES),
         "thresholds": metadata["thresholds"],
         "text": metadata["text"],
-        "calibration": metadata["calibration"],
-        "decision": metadata["decision"],
+        "answerings": metadata["answerings"],
         "metrics": {"validation": classifier.validation},
         "origin": metadata["origin"],
     }

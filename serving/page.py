@@ -51,8 +51,8 @@ def mount(app: FastAPI) -> FastAPI:
 def build(batcher: Batcher) -> gr.Blocks:
     """The page, which asks ``batcher`` for its answers."""
 
-    async def predict(title: str, summary: str, genres: list[str] | None) -> tuple[Any, ...]:
-        movie = {"title": title, "summary": summary, "genres": genres or []}
+    async def predict(title: str, summary: str, genres: list[str] | None, *facts: Any) -> tuple[Any, ...]:
+        movie = {"title": title, "summary": summary, "genres": genres or []} | _facts(*facts)
         try:
             answer = await batcher.predict([movie])
             found = await asyncio.to_thread(explain, batcher.classifier, movie)
@@ -92,6 +92,13 @@ def build(batcher: Batcher) -> gr.Blocks:
                     title = gr.Textbox(label="Title", max_length=TITLE)
                     summary = gr.Textbox(label="Summary", lines=5, max_length=SUMMARY)
                     genres = gr.Dropdown(GENRES, label="Genres", multiselect=True, allow_custom_value=True)
+                    with gr.Accordion("What else is known (optional)", open=False):
+                        with gr.Row():
+                            year = gr.Number(label="Year", precision=0, value=None)
+                            runtime = gr.Number(label="Runtime in minutes", precision=0, value=None)
+                        languages = gr.Textbox(label="Spoken languages", placeholder="English, Français")
+                        directors = gr.Textbox(label="Directors", placeholder="names between commas")
+                        cast = gr.Textbox(label="Cast", placeholder="names between commas, the stars first")
                     button = gr.Button("Predict", variant="primary")
                 with gr.Column():
                     label = gr.Markdown(elem_id="label")
@@ -106,7 +113,8 @@ def build(batcher: Batcher) -> gr.Blocks:
             gr.Examples(EXAMPLES, [title, summary, genres], label="Examples (invented)")
         with gr.Tab("Many movies"):
             gr.Markdown(
-                'A CSV file with columns title, summary and genres ("Drama, Crime"); the answers are added to it.'
+                'A CSV file with columns title, summary and genres ("Drama, Crime"), and what else is known: year, '
+                "runtime, spoken_languages, directors, cast. The answers are added to it."
             )
             upload = gr.File(label="CSV file", file_types=[".csv"])
             many = gr.Button("Predict all", variant="primary")
@@ -118,7 +126,8 @@ def build(batcher: Batcher) -> gr.Blocks:
 
         outputs = [label, bars, words, fields]
         for event in (button.click, title.submit):
-            event(predict, [title, summary, genres], outputs, api_visibility="private")
+            asked = [title, summary, genres, year, runtime, languages, directors, cast]
+            event(predict, asked, outputs, api_visibility="private")
         many.click(predict_table, upload, [rated, told], api_visibility="private")
         page.load(lambda: _card(batcher.classifier), None, card, api_visibility="private")
     return page
@@ -127,6 +136,17 @@ def build(batcher: Batcher) -> gr.Blocks:
 def _told(message: str) -> gr.Error:
     """A message for the person at the page, and not for the log, which holds nothing of what they wrote."""
     return gr.Error(message, print_exception=False)
+
+
+def _facts(
+    year: float | None, runtime: float | None, languages: str, directors: str, cast: str
+) -> dict[str, int | list[str] | None]:
+    """The optional fields as a movie has them. A number that was not entered is None, or 0."""
+    numbers = {"year": year, "runtime": runtime}
+    lists = {"spoken_languages": languages, "directors": directors, "cast": cast}
+    return {field: int(value) if value else None for field, value in numbers.items()} | {
+        field: [name.strip() for name in (value or "").split(",") if name.strip()] for field, value in lists.items()
+    }
 
 
 def _words(effects: list[Effect]) -> list[tuple[str, float]]:

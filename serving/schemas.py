@@ -4,21 +4,29 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.predict import RANGES
+
 MOVIES: Final = 128  # in a request
 TITLE: Final = 500  # characters
 SUMMARY: Final = 20_000
-GENRES: Final = 50
-GENRE: Final = 100
+NAMES: Final = 50
+NAME: Final = 100
 BODY: Final = 4 << 20  # bytes
 
 Title = Annotated[str, Field(max_length=TITLE)]
 Summary = Annotated[str, Field(max_length=SUMMARY)]
-Genres = Annotated[list[Annotated[str, Field(max_length=GENRE)]], Field(max_length=GENRES)]
+Names = Annotated[list[Annotated[str, Field(max_length=NAME)]], Field(max_length=NAMES)]
+Year = Annotated[int, Field(ge=RANGES["year"][0], le=RANGES["year"][1], strict=True)]
+Minutes = Annotated[int, Field(ge=RANGES["runtime"][0], le=RANGES["runtime"][1], strict=True)]
 Label = Literal["bad", "average", "good"]
 
 
 class Movie(BaseModel):
-    """A movie as it is known before its release. Title and summary may not both be empty."""
+    """A movie as it is known before its release. Title and summary may not both be empty.
+
+    The facts may be left out; the more of them are known, the surer the answer. `GET /v1/model` names the fields that
+    the model reads (`text.fields`).
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -28,6 +36,11 @@ class Movie(BaseModel):
                     "title": "The Long Harbour",
                     "summary": "A widowed pilot guides one last ship home through the ice.",
                     "genres": ["Drama", "Romance"],
+                    "year": 2004,
+                    "runtime": 112,
+                    "spoken_languages": ["English"],
+                    "directors": ["Ada Example"],
+                    "cast": ["Bo Example", "Cy Example"],
                 }
             ]
         },
@@ -35,7 +48,12 @@ class Movie(BaseModel):
 
     title: Title = ""
     summary: Summary = ""
-    genres: Genres = []
+    genres: Names = []
+    year: Annotated[Year | None, Field(description="of the first release")] = None
+    runtime: Annotated[Minutes | None, Field(description="minutes")] = None
+    spoken_languages: Annotated[Names, Field(description="each by its own name, as TMDB writes it: Français")] = []
+    directors: Names = []
+    cast: Annotated[Names, Field(description="in billing order")] = []
 
 
 class PredictRequest(BaseModel):
@@ -85,7 +103,7 @@ class ColumnsRequest(BaseModel):
 
     title: Annotated[list[Title], Field(max_length=MOVIES)]
     summary: Annotated[list[Summary], Field(max_length=MOVIES)]
-    genres: Annotated[list[Genres], Field(max_length=MOVIES)]
+    genres: Annotated[list[Names], Field(max_length=MOVIES)]
 
 
 class RatingsResponse(BaseModel):
@@ -114,8 +132,7 @@ class ModelCard(BaseModel):
     classes: list[Label]
     thresholds: dict[str, float]
     text: dict[str, Any]
-    calibration: dict[str, Any]
-    decision: dict[str, Any]
+    answerings: dict[str, Any]
     metrics: dict[str, Any]
     origin: dict[str, Any]
 

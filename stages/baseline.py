@@ -1,43 +1,72 @@
-"""Baseline: what a transformer has to beat: the majority class, and TF-IDF with logistic regression.
+"""Baseline: what the model has to beat, each tuned on the validation split, on the same fields.
 
-C is chosen on the validation split, where the probabilities are calibrated and the decision is fitted exactly as the
-transformer's are. The answers on the test split go to data/baseline/predictions.parquet, for evaluate to compare.
+Their settings have the least log-loss on validation, where their probabilities are calibrated and their decision is
+fitted exactly as the model's are. The answers on the test split go to data/baseline/predictions.parquet, for evaluate
+to compare.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
-from sklearn.pipeline import make_pipeline
 from tqdm import tqdm
 
 from stages import params, parquet, storage
-from stages.calibration import fit_calibration, fit_decision
+from stages.calibration import fit_answering
 from stages.command import run_stage
-from stages.decision import Floats, Ints
-from stages.labels import CLASSES
+from stages.decision import Answering, Floats, Ints
+from stages.embeddings import embed
+from stages.labels import CLASSES, Thresholds, label_indices
+from stages.linear import class_logits
 from stages.metrics import scores
 from stages.params import BaselineName, Params
-from stages.schema import LABELLED
+from stages.schema import ANSWERS, LABELLED
 from stages.split import SPLITS
-from stages.text import compose
+from stages.text import TextFormat, compose, names, number
 
 OUTPUT = "data/baseline/predictions.parquet"
+THRESHOLDS = "data/split/thresholds.json"
 METRICS = "metrics/baseline.json"
 
-PREDICTIONS = pa.schema(
-    [("model", pa.string()), ("id", pa.int64()), ("label", pa.string()), ("prediction", pa.string())]
-)
+MOST_DIMENSIONS: Final = 50  # of an embedding, for the trees
+ROUNDS: Final = 200  # of boosting, at most
+
+Movies = Sequence[dict[str, Any]]
+# A setting, and the logits (rows, classes) that a model with it gives to the validation and the test split.
+Candidate = tuple[dict[str, float], Floats, Floats]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a baseline sees: three splits of movies, the fields it may read, and their embeddings if it asks."""
+
+    train: Movies
+    validation: Movies
+    test: Movies
+    fields: Sequence[str]
+    thresholds: Thresholds
+    embeddings: Callable[[], tuple[Floats, Floats, Floats]]
+
+    def labels(self, movies: Movies) -> Ints:
+        """Class indices (movies,)."""
+        return label_indices(movie["label"] for movie in movies)
+
+    def texts(self, movies: Movies) -> list[str]:
+        """What the transformer reads."""
+        return [compose(movie, self.fields) for movie in movies]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """A baseline's answers on the rows to score: class indices (rows,), probabilities (rows, classes), its choices."""
+    """A baseline's answers on the test split: class indices (rows,), probabilities (rows, classes), its choices."""
 
     predicted: Ints
     probabilities: Floats
@@ -46,59 +75,143 @@ class Answers:
 
 def baseline() -> None:
     options = params.load()
-    train, validation, test = (parquet.read_table(f"data/split/{name}.parquet", LABELLED) for name in SPLITS)
-    labels = label_indices(test)
+    tables = [parquet.read_table(f"data/split/{name}.parquet", LABELLED) for name in SPLITS]
+    thresholds = Thresholds(**storage.read_json(THRESHOLDS))
+    train, validation, test = (table.to_pylist() for table in tables)
+    text = TextFormat(tuple(options.text.fields), options.text.max_length)
+    embedded: list[Floats] = []
+
+    def embeddings() -> tuple[Floats, Floats, Floats]:
+        if not embedded:
+            embedded.append(embed(options.model.name, [*train, *validation, *test], text))
+        first, second = len(train), len(train) + len(validation)
+        return embedded[0][:first], embedded[0][first:second], embedded[0][second:]
+
+    data = Data(train, validation, test, text.fields, thresholds, embeddings)
+    labels = data.labels(test)
     metrics: dict[str, Any] = {}
-    tables = []
-    for name in options.baseline.models:
-        answers = fit(name, train, validation, test, options)
+    found = []
+    for name in tqdm(options.baseline.models, desc="baseline", unit=" models"):
+        answers = fit(name, data, options)
         metrics[name] = scores(labels, answers.predicted, answers.probabilities) | answers.chosen
         predicted = [CLASSES[index] for index in answers.predicted]
-        columns = [[name] * len(labels), test["id"], test["label"], predicted]
-        tables.append(
-            pa.Table.from_arrays([pa.array(c) if isinstance(c, list) else c for c in columns], schema=PREDICTIONS)
-        )
-    parquet.write_table(OUTPUT, pa.concat_tables(tables))
+        columns = [[name] * len(labels), tables[2]["id"], tables[2]["label"], predicted]
+        found.append(pa.Table.from_arrays([pa.array(c) if isinstance(c, list) else c for c in columns], schema=ANSWERS))
+    parquet.write_table(OUTPUT, pa.concat_tables(found))
     storage.write_json(METRICS, metrics)
     for model, figures in metrics.items():
         accuracy, macro_f1 = figures["balanced_accuracy"], figures["macro_f1"]
         print(f"baseline: {model} balanced accuracy {accuracy:.3f}, macro-F1 {macro_f1:.3f}")
 
 
-def fit(name: BaselineName, train: pa.Table, validation: pa.Table, test: pa.Table, options: Params) -> Answers:
-    """Fit the baseline ``name`` on ``train``, choose on ``validation``, answer ``test``."""
-    shares = np.bincount(label_indices(train), minlength=len(CLASSES)) / len(train)
+def fit(name: BaselineName, data: Data, options: Params) -> Answers:
+    """Fit the baseline ``name`` on the training split, choose on validation, answer the test split."""
+    labels = data.labels(data.validation)
+    shares = np.bincount(data.labels(data.train), minlength=len(CLASSES)) / len(data.train)
     if name == "majority":
-        return Answers(np.full(len(test), shares.argmax()), np.tile(shares, (len(test), 1)), {})
-    texts = [_texts(table, options.text.fields) for table in (train, validation, test)]
-    return _tfidf_logreg(texts, label_indices(train), label_indices(validation), shares, options)
+        return Answers(np.full(len(data.test), shares.argmax()), np.tile(shares, (len(data.test), 1)), {})
+    rows: list[tuple[float, dict[str, float], Answering, Floats]] = []
+    for chosen, validation, test in CANDIDATES[name](data, options):
+        how = fit_answering(options.decision.rule, options.decision.metric, validation[None], labels, shares)
+        loss = log_loss(labels, how.calibration.probabilities(validation[None]), labels=range(len(CLASSES)))
+        rows.append((loss, chosen, how, test))
+    _, chosen, how, test = min(rows, key=lambda row: row[0])
+    probabilities = how.calibration.probabilities(test[None])
+    return Answers(
+        how.decision.classes(probabilities), probabilities, chosen | {"decision_strength": how.decision.strength}
+    )
 
 
-def label_indices(table: pa.Table) -> Ints:
-    """The labels of a split as indices into ``CLASSES``."""
-    return np.array([CLASSES.index(label) for label in table["label"].to_pylist()], dtype=np.int64)
+def _genre_year(data: Data, options: Params) -> Iterator[Candidate]:
+    """Class shares of each first genre in each decade, drawn towards those of all movies where there are few."""
+
+    def cell(movie: dict[str, Any]) -> tuple[str, int]:
+        year = number(movie, "year") if "year" in data.fields else None
+        return (names(movie, "genres") or [""])[0], (year or 0) // 10
+
+    labels = data.labels(data.train)
+    shares = np.bincount(labels, minlength=len(CLASSES)) / len(labels)
+    counts: dict[tuple[str, int], Floats] = {}
+    for movie, label in zip(data.train, labels, strict=True):
+        counts.setdefault(cell(movie), np.zeros(len(CLASSES)))[label] += 1
+    for prior in (1.0, 3.0, 10.0, 30.0):
+        table = {key: np.log((count + prior * shares) / (count.sum() + prior)) for key, count in counts.items()}
+        held, test = (
+            np.array([table.get(cell(movie), np.log(shares)) for movie in movies])
+            for movies in (data.validation, data.test)
+        )
+        yield {"prior": prior}, held, test
 
 
-def _tfidf_logreg(texts: list[list[str]], train: Ints, validation: Ints, shares: Floats, options: Params) -> Answers:
-    candidates = []
-    for c in tqdm(options.baseline.c, desc="baseline", unit=" fits"):
-        model = make_pipeline(
-            TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2)),
-            # A rare class counts as much as a common one; calibration gives the shares back.
-            LogisticRegression(C=c, class_weight="balanced", max_iter=2_000),
-        ).fit(texts[0], train)
-        logits = model.decision_function(texts[1])
-        calibration = fit_calibration(logits, validation)
-        loss = log_loss(validation, calibration.probabilities(logits), labels=range(len(CLASSES)))
-        candidates.append((loss, c, model, calibration))
-    _, c, model, calibration = min(candidates, key=lambda candidate: candidate[0])
-    decision = fit_decision(options.decision.rule, calibration.probabilities(model.decision_function(texts[1])), shares)
-    probabilities = calibration.probabilities(model.decision_function(texts[2]))
-    return Answers(decision.classes(probabilities), probabilities, {"c": c, "decision_strength": decision.strength})
+def _tfidf_logreg(data: Data, options: Params) -> Iterator[Candidate]:
+    train, held, test = _tfidf(data)
+    labels = data.labels(data.train)
+    for c in options.baseline.c:
+        # A rare class counts as much as a common one; calibration gives the shares back.
+        model = LogisticRegression(C=c, class_weight="balanced", max_iter=2_000).fit(train, labels)
+        yield {"c": c}, model.decision_function(held), model.decision_function(test)
 
 
-def _texts(table: pa.Table, fields: Sequence[str]) -> list[str]:
-    return [compose(movie, fields) for movie in table.select(fields).to_pylist()]
+def _tfidf_ridge(data: Data, options: Params) -> Iterator[Candidate]:
+    """The rating by ridge regression, then the class that it falls into."""
+    train, held, test = _tfidf(data)
+    ratings, expected = (np.array([movie["rating"] for movie in part]) for part in (data.train, data.validation))
+    for alpha in options.baseline.alphas:
+        model = Ridge(alpha=alpha).fit(train, ratings)
+        spread = float(np.std(expected - model.predict(held)) * np.sqrt(3) / np.pi)
+        logits = [class_logits(model.predict(part), data.thresholds, spread) for part in (held, test)]
+        yield {"alpha": alpha}, logits[0], logits[1]
+
+
+def _embeddings_logreg(data: Data, options: Params) -> Iterator[Candidate]:
+    train, held, test = data.embeddings()
+    labels = data.labels(data.train)
+    for c in options.baseline.c:
+        model = LogisticRegression(C=10 * c, class_weight="balanced", max_iter=2_000).fit(train, labels)
+        yield {"c": 10 * c}, model.decision_function(held), model.decision_function(test)
+
+
+def _embeddings_boosting(data: Data, options: Params) -> Iterator[Candidate]:
+    """Boosted trees on the metadata as a table, beside the first principal components of the embeddings."""
+    embedded = data.embeddings()
+    components = PCA(min(MOST_DIMENSIONS, *embedded[0].shape), random_state=0).fit(embedded[0])
+    columns = DictVectorizer(sparse=False).fit([_metadata(movie, data.fields) for movie in data.train])
+    train, held, test = (
+        np.hstack([columns.transform([_metadata(movie, data.fields) for movie in movies]), components.transform(part)])
+        for movies, part in zip((data.train, data.validation, data.test), embedded, strict=True)
+    )
+    for leaves in (4, 8):
+        model = HistGradientBoostingClassifier(
+            max_iter=ROUNDS, learning_rate=0.05, max_leaf_nodes=leaves, l2_regularization=5.0, early_stopping=False,
+            class_weight="balanced", random_state=0,
+        ).fit(train, data.labels(data.train))  # fmt: skip
+        staged = zip(model.staged_predict_proba(held), model.staged_predict_proba(test), strict=True)
+        for rounds, found in enumerate(staged, 1):
+            if rounds % 20 == 0:
+                logits = [np.log(np.maximum(probabilities, 1e-9)) for probabilities in found]
+                yield {"leaves": leaves, "rounds": rounds}, logits[0], logits[1]
+
+
+CANDIDATES: Final[dict[str, Callable[[Data, Params], Iterator[Candidate]]]] = {
+    "genre_year": _genre_year,
+    "tfidf_logreg": _tfidf_logreg,
+    "tfidf_ridge": _tfidf_ridge,
+    "embeddings_logreg": _embeddings_logreg,
+    "embeddings_boosting": _embeddings_boosting,
+}
+
+
+def _tfidf(data: Data) -> tuple[Any, Any, Any]:
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))
+    train = vectorizer.fit_transform(data.texts(data.train))
+    return train, vectorizer.transform(data.texts(data.validation)), vectorizer.transform(data.texts(data.test))
+
+
+def _metadata(movie: dict[str, Any], fields: Sequence[str]) -> dict[str, float]:
+    table = {field: float(number(movie, field) or np.nan) for field in ("year", "runtime") if field in fields}
+    for field in {"genres", "spoken_languages"} & set(fields):
+        table |= {f"{field}={name}": 1.0 for name in names(movie, field)}
+    return table
 
 
 if __name__ == "__main__":

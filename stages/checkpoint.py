@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from stages import storage
-from stages.decision import Calibration, Decision
+from stages.decision import Answering, Answerings, Calibration, Decision
 from stages.errors import UserError
+from stages.head import Head
 from stages.labels import CLASSES, Thresholds
 from stages.text import FORMAT, TextFormat
 
@@ -20,9 +21,14 @@ class Metadata:
 
     thresholds: Thresholds
     text: TextFormat
-    calibration: Calibration
-    decision: Decision
+    head: Head
+    answerings: Answerings
     origin: dict[str, Any]  # base model, parameters, data hashes, git revision
+
+    @property
+    def has_linear(self) -> bool:
+        """Whether a linear part answers beside the transformer."""
+        return len(self.answerings.facts.calibration.scales) > 1
 
 
 def write(folder: Path, metadata: Metadata) -> None:
@@ -48,12 +54,20 @@ def read(folder: str | Path) -> Metadata:
         return Metadata(
             thresholds=Thresholds(**found["thresholds"]),
             text=TextFormat(tuple(found["text"]["fields"]), found["text"]["max_length"]),
-            calibration=Calibration(found["calibration"]["temperature"], tuple(found["calibration"]["bias"])),
-            decision=Decision(**found["decision"] | {"offsets": tuple(found["decision"]["offsets"])}),
+            head=Head(**found["head"]),
+            answerings=Answerings(**{kind: _answering(how) for kind, how in found["answerings"].items()}),
             origin=found["origin"],
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: not a checkpoint's metadata ({error})") from None
+
+
+def _answering(found: dict[str, Any]) -> Answering:
+    calibration, decision = found["calibration"], found["decision"]
+    return Answering(
+        Calibration(tuple(calibration["scales"]), tuple(calibration["bias"])),
+        Decision(decision["rule"], decision["strength"], tuple(decision["offsets"])),
+    )
 
 
 def git_revision() -> str | None:

@@ -1,4 +1,4 @@
-"""The classifier that serves an exported model: ONNX Runtime and tokenizers, nothing that training needs.
+"""The classifier that serves an exported model: ONNX Runtime, tokenizers and weights; nothing that training needs.
 
 The label is the checkpoint's decision, made so that rare classes are found too; the probabilities are calibrated. The
 two can differ: "good" may be the answer at a probability of 0.4 where only one movie in seven is good.
@@ -12,12 +12,15 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from stages import checkpoint, served, text
+from stages import linear as linear_part
 from stages.batches import by_length, pad
-from stages.decision import Floats
+from stages.decision import Floats, Ints, facts_known
 from stages.errors import UserError
 from stages.labels import CLASSES
+from stages.linear import LinearModel
 
 MODEL: Final = "models/movie-rating"
+RANGES: Final = {"year": (1870, 2100), "runtime": (0, 10_000)}  # minutes
 TOKENS: Final = 512  # padded tokens in a batch: more do not fit the caches of a few cores and go slower
 
 
@@ -31,8 +34,8 @@ class Prediction(NamedTuple):
 class Classifier:
     """A served model that answers with labels and probabilities; see `Classifier.load`."""
 
-    def __init__(self, session: Any, tokenizer: Tokenizer, model: served.Served):
-        self._session, self._tokenizer, self._model = session, tokenizer, model
+    def __init__(self, session: Any, tokenizer: Tokenizer, linear: LinearModel | None, model: served.Served):
+        self._session, self._tokenizer, self._linear, self._model = session, tokenizer, linear, model
 
     @classmethod
     def load(cls, path: str | Path = MODEL, rev: str | None = None, threads: int = 0) -> "Classifier":
@@ -60,11 +63,11 @@ class Classifier:
         # Both libraries raise what their native parts raise; whatever it is, the file is at fault.
         except Exception as error:
             raise UserError(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
-        return cls(session, tokenizer, model)
+        return cls(session, tokenizer, linear_part.read(path) if model.metadata.has_linear else None, model)
 
     @property
     def metadata(self) -> checkpoint.Metadata:
-        """Thresholds, text format, calibration, decision and origin."""
+        """Thresholds, text format, calibrations, decisions and origin."""
         return self._model.metadata
 
     @property
@@ -86,19 +89,25 @@ class Classifier:
         """The token ids that the model sees for each movie."""
         return text.encode(self._tokenizer, movies, self.metadata.text)
 
-    def probabilities(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
-        """Calibrated probabilities, shape (movies, classes), in the order of ``movies``."""
+    def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
+        """Class logits of each part, shape (parts, movies, classes): the transformer's, then the linear one's."""
         rows = self.encode(movies)
         logits = np.zeros((len(rows), len(CLASSES)))
         for batch in by_length([len(ids) for ids in rows], TOKENS):
             ids, mask = pad([rows[row] for row in batch], self._model.pad_id)
             (logits[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
-        return self.metadata.calibration.probabilities(logits)
+        return np.stack([logits, self._linear.logits(movies)] if self._linear else [logits])
+
+    def answer(self, movies: Sequence[Mapping[str, Any]]) -> tuple[Floats, Ints]:
+        """Calibrated probabilities (movies, classes) and answers (movies,), in the order of ``movies``."""
+        known = facts_known(movies, self.metadata.text.fields)
+        return self.metadata.answerings.answer(self.logits(movies), known)
 
     def predict(self, movies: Sequence[Mapping[str, Any]]) -> list[Prediction]:
-        """Label and probabilities of each movie: a mapping with ``title``, ``summary`` and ``genres`` (a list).
+        """Label and probabilities of each movie: a mapping with the fields of `stages.text.FIELDS`.
 
-        A field that is absent or empty is left out of the text, but title and summary may not both be.
+        A field that is absent or empty is not known, but title and summary may not both be so. A field that the model
+        was not trained on is not looked at: ``metadata.text.fields`` has those that are.
 
         Raises:
             UserError: a movie has neither title nor summary, or a field has the wrong type.
@@ -107,8 +116,7 @@ class Classifier:
             require_movie(movie, f"movie {place + 1}")
         if not movies:
             return []
-        probabilities = self.probabilities(movies)
-        answers = self.metadata.decision.classes(probabilities)
+        probabilities, answers = self.answer(movies)
         return [
             Prediction(CLASSES[answer], dict(zip(CLASSES, map(float, row), strict=True)))
             for answer, row in zip(answers, probabilities, strict=True)
@@ -124,8 +132,18 @@ def require_movie(movie: Mapping[str, Any], place: str) -> None:
     for field in ("title", "summary"):
         if not isinstance(movie.get(field) or "", str):
             raise UserError(f"{place}: {field} must be text, found {movie[field]!r}")
-    genres = movie.get("genres") or []
-    if not isinstance(genres, list) or not all(isinstance(genre, str) for genre in genres):
-        raise UserError(f"{place}: genres must be a list of names, found {genres!r}")
+    for field in text.NAMES:
+        found = movie.get(field) or []
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise UserError(f"{place}: {field} must be a list of names, found {found!r}")
+    for field, (least, most) in RANGES.items():
+        value = movie.get(field)
+        # NaN is how tables say that they do not know.
+        if value is not None and value == value and not (_whole(value) and least <= value <= most):
+            raise UserError(f"{place}: {field} must be a whole number from {least} to {most:,}, found {value!r}")
     if not text.normalise(movie.get("title") or "") and not text.normalise(movie.get("summary") or ""):
         raise UserError(f"{place}: title and summary are both empty")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)

@@ -1,8 +1,9 @@
 """Evaluate: score the served model on the test split, once, with its calibration and its decision.
 
-metrics/evaluate.json has the headline figures at its top level, with 95% bootstrap intervals, per-class figures and
-the paired difference to each baseline in groups of their own. The page with the misclassified movies, which holds
-their texts, is data/reports/evaluate.html.
+metrics/evaluate.json has the headline figures at its top level, with 95% bootstrap intervals, and in groups of their
+own: the same movies asked for without their facts, per-class figures, the paired difference to each baseline,
+behavioural tests and the noise ceiling. The tables beside it are for plots. The wrong answers with the texts of their
+movies go to data/evaluation, for the report.
 """
 
 from collections.abc import Callable
@@ -11,45 +12,62 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from stages import figures, params, parquet, storage
-from stages.baseline import OUTPUT as BASELINES
-from stages.baseline import PREDICTIONS, label_indices
+from stages import params, parquet, storage
+from stages.behaviour import flips
+from stages.ceiling import noise_ceiling
 from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
-from stages.decision import Floats, Ints
+from stages.decision import Calibration, Floats, Ints
 from stages.errors import UserError
-from stages.labels import CLASSES, Thresholds
-from stages.metrics import bootstrap, confusion, fast_scores, per_class, reliability, scores
+from stages.labels import CLASSES, Thresholds, label_indices
+from stages.metrics import bootstrap, confusion, coverage, fast_scores, per_class, reliability, scores, trade_off
 from stages.params import Evaluate
-from stages.schema import LABELLED
+from stages.schema import ANSWERS, LABELLED
+from stages.slices import slices
+from stages.text import PLOT, compose, without
 
+TRAIN = "data/split/train.parquet"
 TEST = "data/split/test.parquet"
 THRESHOLDS = "data/split/thresholds.json"
+BASELINES = "data/baseline/predictions.parquet"
 METRICS = "metrics/evaluate.json"
 PREDICTED = "metrics/predictions.csv"
-RELIABILITY = "metrics/reliability.csv"
-PER_CLASS = "metrics/per_class.csv"
-REPORT = "data/reports/evaluate.html"
+TABLES = "metrics/evaluate"
+WRONG = "data/evaluation/wrong.json"
 
-SHOWN = 50  # misclassified movies on the page, the most confident first
+SHOWN = 30  # wrong answers in the report, the most confident first
+TRIED = 200  # movies of each behavioural test
 
 
 def evaluate() -> None:
     options = params.load().evaluate
-    test = parquet.read_table(TEST, LABELLED)
+    train, test = (parquet.read_table(path, LABELLED) for path in (TRAIN, TEST))
     if test.num_rows == 0:
         raise UserError(f"{TEST}: no rows to evaluate on")
     classifier = Classifier.load()
-    if classifier.metadata.thresholds != Thresholds(**storage.read_json(THRESHOLDS)):
+    thresholds = Thresholds(**storage.read_json(THRESHOLDS))
+    if classifier.metadata.thresholds != thresholds:
         raise UserError(f"{MODEL}: trained with other class thresholds than {THRESHOLDS}; run `dvc repro`")
-    labels = label_indices(test)
-    predictions = classifier.predict(test.to_pylist())
-    predicted = np.array([CLASSES.index(prediction.label) for prediction in predictions])
-    probabilities = np.array([list(prediction.probabilities.values()) for prediction in predictions])
-    baselines = _baseline_answers(test)
+    movies, labels = test.to_pylist(), label_indices(test["label"].to_pylist())
+    shares = np.bincount(label_indices(train["label"].to_pylist()), minlength=len(CLASSES)) / len(train)
+    logits = classifier.logits(movies)
+    probabilities, predicted = classifier.answer(movies)
+    # As the transformer was trained to say it, before anything was fitted on validation.
+    uncalibrated = Calibration((1.0,), (0.0,) * len(CLASSES)).probabilities(logits[:1])
 
-    found = report(labels, predicted, probabilities, baselines, options)
+    found = report(labels, predicted, probabilities, _baseline_answers(test), options)
+    found |= {
+        "without_facts": _without_facts(classifier, movies, labels, options),
+        "before_calibration": {
+            name: scores(labels, predicted, uncalibrated)[name] for name in ("log_loss", "expected_calibration_error")
+        },
+        "answers_changed_by": flips(classifier, movies[:TRIED], predicted[:TRIED], options.seed),
+        "noise_ceiling": noise_ceiling(
+            test["rating"].to_numpy(), test["vote_count"].fill_null(0).to_numpy(), thresholds, options.seed
+        ),
+    }
     storage.write_json(METRICS, found)
     answers = [CLASSES[index] for index in predicted]
     _write_csv(
@@ -57,18 +75,27 @@ def evaluate() -> None:
         {"id": test["id"].to_pylist(), "actual": test["label"].to_pylist(), "predicted": answers}
         | {f"probability_{name}": probabilities[:, k].round(6).tolist() for k, name in enumerate(CLASSES)},
     )
-    bins = reliability(labels, probabilities)
-    _write_csv(RELIABILITY, {key: [b[key] for b in bins] for key in ("confidence", "accuracy", "rows")})
-    kinds = {kind: [found["per_class"][name][kind] for name in CLASSES] for kind in ("precision", "recall", "f1")}
-    _write_csv(PER_CLASS, {"class": list(CLASSES)} | kinds)
-    _write_page(test, predicted, probabilities, found, bins)
+    tables = {
+        "reliability": reliability(labels, probabilities),
+        "reliability_before": reliability(labels, uncalibrated),
+        "per_class": [{"class": name} | found["per_class"][name] for name in CLASSES],
+        "coverage": coverage(labels, predicted, probabilities),
+        "trade_off": trade_off(labels, probabilities, shares),
+        "slices": slices(movies, labels, predicted, options.bootstrap, options.seed),
+    }
+    with storage.whole(TABLES) as folder:
+        folder.mkdir()
+        for name, rows in tables.items():
+            keys = list(rows[0]) if rows else []
+            _write_csv(folder / f"{name}.csv", {key: [row[key] for row in rows] for key in keys})
+    storage.write_json(WRONG, _wrong(train.to_pylist(), movies, labels, predicted, probabilities, classifier))
     print(f"evaluate: balanced accuracy {found['balanced_accuracy']:.3f}, macro-F1 {found['macro_f1']:.3f}")
 
 
 def report(
     labels: Ints, predicted: Ints, probabilities: Floats, baselines: dict[str, Ints], options: Evaluate
 ) -> dict[str, Any]:
-    """What metrics/evaluate.json holds."""
+    """The figures of one set of answers, with intervals and the paired difference to other sets."""
     rows = len(labels)
 
     def paired(other: Ints) -> Callable[[Ints], dict[str, float]]:
@@ -93,43 +120,59 @@ def report(
     }
 
 
+def _without_facts(
+    classifier: Classifier, movies: list[dict[str, Any]], labels: Ints, options: Evaluate
+) -> dict[str, Any]:
+    """What the same checkpoint says of the same movies when it is told title, genres and summary alone."""
+    facts = [field for field in classifier.metadata.text.fields if field not in PLOT]
+    probabilities, predicted = classifier.answer([without(movie, facts) for movie in movies])
+    found = report(labels, predicted, probabilities, {}, options)
+    return {name: value for name, value in found.items() if name != "minus_baseline"}
+
+
 def _baseline_answers(test: pa.Table) -> dict[str, Ints]:
-    table = parquet.read_table(BASELINES, PREDICTIONS)
+    table = parquet.read_table(BASELINES, ANSWERS)
     answers: dict[str, Ints] = {}
     for name in dict.fromkeys(table["model"].to_pylist()):
         rows = table.filter(pa.compute.equal(table["model"], name))
         if rows["id"].to_pylist() != test["id"].to_pylist():
             raise UserError(f"{BASELINES}: {name} answered other movies than {TEST} holds; run `dvc repro`")
-        answers[name] = np.array([CLASSES.index(label) for label in rows["prediction"].to_pylist()])
+        answers[name] = label_indices(rows["prediction"].to_pylist())
     return answers
 
 
-def _write_csv(path: str, columns: dict[str, list[Any]]) -> None:
+def _write_csv(path: Any, columns: dict[str, list[Any]]) -> None:
     with storage.whole(path) as temporary:
         pa.csv.write_csv(pa.table(columns), temporary, pa.csv.WriteOptions(quoting_style="needed"))
 
 
-def _write_page(
-    test: pa.Table, predicted: Ints, probabilities: Floats, found: dict[str, Any], bins: list[dict[str, float]]
-) -> None:
-    wrong = np.flatnonzero(predicted != label_indices(test))
+def _wrong(
+    train: list[dict[str, Any]],
+    movies: list[dict[str, Any]],
+    labels: Ints,
+    predicted: Ints,
+    probabilities: Floats,
+    classifier: Classifier,
+) -> dict[str, Any]:
+    """The most confident wrong answers, and beside each the training movie with the most similar words."""
+    wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:SHOWN]
-    misclassified = [
-        test.slice(int(row), 1).to_pylist()[0]
-        | {"answer": CLASSES[predicted[row]], "probability": float(probabilities[row, predicted[row]])}
-        for row in worst
-    ]
-    figures.write_page(
-        REPORT,
-        "evaluate.html.j2",
-        found=found,
-        classes=CLASSES,
-        misclassified=misclassified,
-        wrong=len(wrong),
-        confusion=figures.confusion(found["confusion"], CLASSES),
-        reliability=figures.reliability(bins),
-    )
+    fields = classifier.metadata.text.fields
+    vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english")
+    known = vectorizer.fit_transform([compose(movie, fields) for movie in train])
+    asked = vectorizer.transform([compose(movies[row], fields) for row in worst] or [""])
+    nearest = (asked @ known.T).toarray().argmax(axis=1)
+    return {
+        "wrong": len(wrong),
+        "of": len(movies),
+        "shown": [
+            {name: movies[row][name] for name in ("title", "genres", "summary", "rating", "label")}
+            | {"answer": CLASSES[predicted[row]], "probability": float(probabilities[row, predicted[row]])}
+            | {"nearest": {name: train[near][name] for name in ("title", "genres", "rating", "label")}}
+            for row, near in zip(worst.tolist(), nearest.tolist(), strict=False)
+        ],
+    }
 
 
 if __name__ == "__main__":
-    run_stage(evaluate, [METRICS, PREDICTED, RELIABILITY, PER_CLASS, REPORT])
+    run_stage(evaluate, [METRICS, PREDICTED, TABLES, WRONG])

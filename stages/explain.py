@@ -7,8 +7,9 @@ weight; and it shows what moved this model, not what makes a film good.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from stages.decision import facts_known
 from stages.labels import CLASSES
-from stages.text import normalise
+from stages.text import NAMES, NUMBERS, has, names, normalise, number, without
 
 if TYPE_CHECKING:
     from stages.classifier import Classifier
@@ -41,15 +42,18 @@ def explain(classifier: "Classifier", movie: Mapping[str, Any]) -> Explanation:
         UserError: the movie cannot be read.
     """
     (prediction,) = classifier.predict([movie])
-    fields = [name for name in classifier.metadata.text.fields if movie.get(name)]
+    fields = [name for name in classifier.metadata.text.fields if has(movie, name)]
     # More words than tokens never reach the model, and each costs a prediction.
     words = [word for name in fields for word in _words(movie, name)][: classifier.metadata.text.max_length]
-    variants = [{**movie, name: None} for name in fields] + [without for _, _, without in words]
-    probabilities = classifier.probabilities(variants)[:, CLASSES.index(prediction.label)]
+    variants = [without(movie, [name]) for name in fields] + [rest for _, _, rest in words]
+    # All are read as the whole movie was, or leaving out one fact too many would change the calibration.
+    known = facts_known([movie], classifier.metadata.text.fields).repeat(len(variants))
+    answered, _ = classifier.metadata.answerings.answer(classifier.logits(variants), known)
+    probabilities = answered[:, CLASSES.index(prediction.label)]
     effects = (prediction.probabilities[prediction.label] - probabilities).tolist()
     return Explanation(
         prediction.label,
-        [Effect(name, _text(movie[name]), effect) for name, effect in zip(fields, effects, strict=False)],
+        [Effect(name, _text(movie, name), effect) for name, effect in zip(fields, effects, strict=False)],
         [Effect(name, word, effect) for (name, word, _), effect in zip(words, effects[len(fields) :], strict=True)],
     )
 
@@ -60,13 +64,17 @@ def strongest(effects: Sequence[Effect], count: int) -> list[Effect]:
 
 
 def _words(movie: Mapping[str, Any], field: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Each word of a field, with its name and the movie without the word."""
-    value = movie[field]
-    words = value if isinstance(value, list) else normalise(value).split(" ")
+    """Each word of a field, with its name and the movie without the word. A number is one word, a name another."""
+    if field in NUMBERS:
+        yield field, str(number(movie, field)), without(movie, [field])
+        return
+    words = names(movie, field) if field in NAMES else normalise(movie[field]).split(" ")
     for place, word in enumerate(words):
         rest = [*words[:place], *words[place + 1 :]]
-        yield field, word, {**movie, field: rest if isinstance(value, list) else " ".join(rest)}
+        yield field, word, {**movie, field: rest if field in NAMES else " ".join(rest)}
 
 
-def _text(value: str | list[str]) -> str:
-    return ", ".join(value) if isinstance(value, list) else value
+def _text(movie: Mapping[str, Any], field: str) -> str:
+    if field in NUMBERS:
+        return str(number(movie, field))
+    return ", ".join(names(movie, field)) if field in NAMES else str(movie[field])

@@ -111,7 +111,7 @@ def describe(movies: pl.DataFrame, tokens: np.ndarray) -> dict[str, pl.DataFrame
 def token_lengths(movies: pl.DataFrame, text: Text, model: str) -> np.ndarray:
     """Tokens of each movie's text before it is cut, special tokens included."""
     tokenizer = pretrained.load_tokenizer(model).backend_tokenizer
-    rows = movies.select(text.fields).to_dicts()
+    rows = movies.to_dicts()
     return np.array([len(ids) for ids in encode(tokenizer, rows, TextFormat(tuple(text.fields), UNCUT))])
 
 

@@ -19,15 +19,15 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from sklearn.metrics import balanced_accuracy_score, f1_score
-from transformers import PreTrainedModel
 
-from stages import checkpoint, params, parquet, pretrained, served, storage
-from stages.baseline import label_indices
+from stages import checkpoint, linear, params, parquet, pretrained, served, storage
 from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
+from stages.decision import facts_known
 from stages.errors import UserError
 from stages.graph import keep_first_token
-from stages.inference import classifier_logits
+from stages.inference import ClassLogits
+from stages.labels import label_indices
 from stages.schema import LABELLED
 from stages.served import Variant
 from stages.text import encode
@@ -62,23 +62,23 @@ def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant:
     """
     if validation.num_rows == 0:
         raise UserError(f"{VALIDATION}: no rows to compare the export on")
-    movies, labels = validation.to_pylist(), label_indices(validation)
+    movies, labels = validation.to_pylist(), label_indices(validation["label"].to_pylist())
     metadata = checkpoint.read(source)
     model, tokenizer = pretrained.load_checkpoint(source)
-    ids = encode(tokenizer.backend_tokenizer, movies, metadata.text)
-    logits = classifier_logits(model, int(tokenizer.pad_token_id), ids)
-    reference = metadata.calibration.probabilities(logits)
-    answers = metadata.decision.classes(reference)
+    torch_logits = ClassLogits(model, metadata.head, metadata.thresholds)
+    parts = [torch_logits.of(encode(tokenizer.backend_tokenizer, movies, metadata.text), int(tokenizer.pad_token_id))]
+    if metadata.has_linear:
+        parts.append(linear.read(source).logits(movies))
+    reference, answers = metadata.answerings.answer(np.stack(parts), facts_known(movies, metadata.text.fields))
     accuracy = float(balanced_accuracy_score(labels, answers))
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-", suffix=".tmp") as scratch:
-        folders = build(model, int(tokenizer.pad_token_id), source, Path(scratch))
+        folders = build(torch_logits, int(tokenizer.pad_token_id), source, Path(scratch))
         found: dict[str, Any] = {"rows": len(movies), "torch": {"balanced_accuracy": accuracy}}
         for name, folder in folders.items():
             classifier = Classifier.load(folder)
-            probabilities = classifier.probabilities(movies)
-            predicted = metadata.decision.classes(probabilities)
+            probabilities, predicted = classifier.answer(movies)
             found[name] = {
                 "largest_probability_difference": float(np.abs(probabilities - reference).max()),
                 "label_agreement": float((predicted == answers).mean()),
@@ -107,7 +107,7 @@ def choose(found: dict[str, Any]) -> str:
     return "int8" if good else "fp32"
 
 
-def build(model: PreTrainedModel, pad_id: int, source: Path, scratch: Path) -> dict[str, Path]:
+def build(model: ClassLogits, pad_id: int, source: Path, scratch: Path) -> dict[str, Path]:
     """A served folder of each variant in ``scratch``."""
     graphs = {name: scratch / f"{name}.onnx" for name in VARIANTS}
     _export_graph(model, graphs["fp32"])
@@ -125,32 +125,20 @@ def build(model: PreTrainedModel, pad_id: int, source: Path, scratch: Path) -> d
     return {name: scratch / name for name in VARIANTS}
 
 
-class _Logits(torch.nn.Module):
-    """The model as a function of two tensors, as a graph wants it."""
-
-    def __init__(self, model: PreTrainedModel):
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits
-
-
-def _export_graph(model: PreTrainedModel, path: Path) -> None:
+def _export_graph(logits: ClassLogits, path: Path) -> None:
     # Two rows of unlike length: what the exporter sees once it takes for constant.
-    ids = torch.arange(32).reshape(2, 16) % model.config.vocab_size
+    ids = torch.arange(32).reshape(2, 16) % logits.model.config.vocab_size
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
     axes = {0: "rows", 1: "tokens"}
-    model.eval()
+    logits.eval()
     # Plain attention is the faster graph: the fused kind brings a guard against rows without any token.
-    model.set_attn_implementation("eager")
+    logits.model.set_attn_implementation("eager")
     with warnings.catch_warnings():
         # Of the tracer: sizes that it would freeze. That none is frozen is what the stage proves.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Logits(model),
+            logits,
             (ids, mask),
             str(path),
             dynamo=False,  # the newer exporter needs another package; that this one answers alike is proven above

@@ -17,6 +17,7 @@ from stages import storage
 matplotlib.rcParams.update({"svg.hashsalt": "movie-ratings", "font.size": 9, "axes.spines.top": False})
 matplotlib.rcParams.update({"axes.spines.right": False, "svg.fonttype": "none"})
 COLOUR = "#35618f"
+COLOURS = (COLOUR, "#c4622d", "#4f8a4c")
 
 
 def write_page(path: str, template: str, **values: Any) -> None:
@@ -83,12 +84,42 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup
     return _svg(axes)
 
 
-def reliability(bins: Sequence[Mapping[str, float]]) -> Markup:
+def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
     """Accuracy against confidence; on the diagonal, probabilities mean what they say."""
     axes = _axes(3.4, 3)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    axes.plot([b["confidence"] for b in bins], [b["accuracy"] for b in bins], marker="o", color=COLOUR)
+    for (name, bins), colour in zip(series.items(), COLOURS, strict=False):
+        axes.plot([b["confidence"] for b in bins], [b["accuracy"] for b in bins], marker="o", color=colour, label=name)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+    axes.legend(frameon=False)
+    return _svg(axes)
+
+
+def comparison(rows: Mapping[str, tuple[float, float, float]], label: str, line: float | None, told: str) -> Markup:
+    """A figure and its interval (value, from, to) for each row, the first on top; ``line`` is what ``told`` says."""
+    axes = _axes(6, 0.3 * len(rows) + 0.9)
+    for place, (value, low, high) in enumerate(rows.values()):
+        colour = COLOURS[0] if place == 0 else "grey"
+        axes.plot([low, high], [place, place], color=colour, linewidth=2)
+        axes.plot([value], [place], marker="o", color=colour)
+    axes.set(yticks=range(len(rows)), xlabel=label)
+    axes.set_yticklabels(list(rows))
+    axes.invert_yaxis()
+    if line is not None:
+        axes.axvline(line, color=COLOURS[1], linestyle="--", linewidth=1)
+        axes.set_title(told, loc="right", fontsize=8, color=COLOURS[1])
+    return _svg(axes)
+
+
+def curve(
+    x: Sequence[float], series: Mapping[str, Sequence[float]], x_label: str, y_label: str, logarithmic: bool = False
+) -> Markup:
+    """Lines with markers over x, one for each series."""
+    axes = _axes(3.9, 3)
+    for (name, values), colour in zip(series.items(), COLOURS, strict=False):
+        axes.plot(list(x), list(values), marker="o", markersize=3, label=name, color=colour)
+    axes.set(xlabel=x_label, ylabel=y_label, xscale="log" if logarithmic else "linear")
+    axes.legend(frameon=False)
     return _svg(axes)
 
 

@@ -32,7 +32,7 @@ def freeze(model: PreTrainedModel, layers: int) -> None:
     encoder, _, stack = _encoder(model)
     if layers >= len(stack):
         raise UserError(f"train.freeze_layers: {layers} of {len(stack)} layers leave none to train")
-    for parameter in (*_base(model).get_submodule("embeddings").parameters(), *encoder.parameters()):
+    for parameter in (*base(model).get_submodule("embeddings").parameters(), *encoder.parameters()):
         parameter.requires_grad = False
     for layer in stack[layers:]:
         for parameter in layer.parameters():
@@ -66,7 +66,7 @@ def compute_features(
             with tqdm(total=len(input_ids), desc="frozen layers", unit=" movies") as progress:
                 for rows in by_length(lengths):
                     ids, mask = pad([input_ids[row] for row in rows], pad_id)
-                    hidden = _base(model)(
+                    hidden = base(model)(
                         input_ids=torch.from_numpy(ids).to(model.device),
                         attention_mask=torch.from_numpy(mask).to(model.device),
                     )[0]
@@ -80,14 +80,14 @@ def compute_features(
 @contextlib.contextmanager
 def upper_part(model: PreTrainedModel, layers: int) -> Iterator[None]:
     """Let ``model`` take the hidden states of `Features` as ``inputs_embeds``, and run only the layers above them."""
-    base, (encoder, name, stack) = _base(model), _encoder(model)
-    embeddings = base.embeddings
-    base.embeddings = _Passthrough()
+    encoder, name, stack = _encoder(model)
+    embeddings = base(model).embeddings
+    base(model).embeddings = _Passthrough()
     setattr(encoder, name, stack[layers:])
     try:
         yield
     finally:
-        base.embeddings = embeddings
+        base(model).embeddings = embeddings
         setattr(encoder, name, stack)
 
 
@@ -108,14 +108,15 @@ class _Passthrough(nn.Module):
         return inputs_embeds
 
 
-def _base(model: PreTrainedModel) -> nn.Module:
-    base: nn.Module = getattr(model, model.base_model_prefix)
-    return base
+def base(model: PreTrainedModel) -> nn.Module:
+    """The encoder without its classification head."""
+    found: nn.Module = getattr(model, model.base_model_prefix)
+    return found
 
 
 def _encoder(model: PreTrainedModel) -> tuple[nn.Module, str, nn.ModuleList]:
     """The module that holds the stack of layers, the stack's name in it, and the stack."""
-    for owner in _base(model).modules():
+    for owner in base(model).modules():
         for name, child in owner.named_children():
             if isinstance(child, nn.ModuleList) and len(child) == model.config.num_hidden_layers:
                 return owner, name, child

@@ -1,4 +1,4 @@
-"""Logits of many rows with torch: the one forward pass that training, evaluation and prediction share."""
+"""Class logits of many rows with torch: the one forward pass that training, evaluation and export share."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,31 @@ from transformers import PreTrainedModel
 
 from stages.batches import by_length, pad
 from stages.decision import Floats
-from stages.labels import CLASSES
+from stages.head import Head
+from stages.labels import CLASSES, Thresholds
+from stages.objectives import class_logits
 
 
-def classifier_logits(model: PreTrainedModel, pad_id: int, input_ids: Sequence[Sequence[int]]) -> Floats:
-    """Logits, shape (rows, classes), of unpadded token ids, in the order of the rows."""
-    logits = np.zeros((len(input_ids), len(CLASSES)))
-    model.eval()
-    with torch.inference_mode():
-        for batch in by_length([len(ids) for ids in input_ids]):
-            ids, mask = pad([input_ids[row] for row in batch], pad_id)
-            output = model(
-                input_ids=torch.from_numpy(ids).to(model.device), attention_mask=torch.from_numpy(mask).to(model.device)
-            )
-            logits[batch] = output.logits.float().cpu().numpy()
-    return logits
+class ClassLogits(torch.nn.Module):
+    """The class logits of a transformer as a function of two tensors, whatever its outputs stand for."""
+
+    def __init__(self, model: PreTrainedModel, head: Head, thresholds: Thresholds):
+        super().__init__()
+        self.model, self.head, self.thresholds = model, head, thresholds
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Shape (rows, classes), of token ids and mask of shape (rows, tokens)."""
+        outputs = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return class_logits(outputs.float(), self.head, self.thresholds)
+
+    def of(self, input_ids: Sequence[Sequence[int]], pad_id: int) -> Floats:
+        """Shape (rows, classes), of unpadded token ids, in the order of the rows."""
+        logits = np.zeros((len(input_ids), len(CLASSES)))
+        self.eval()
+        device = self.model.device
+        with torch.inference_mode():
+            for batch in by_length([len(ids) for ids in input_ids]):
+                ids, mask = pad([input_ids[row] for row in batch], pad_id)
+                found = self(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+                logits[batch] = found.cpu().numpy()
+        return logits

@@ -1,5 +1,6 @@
 """Class names in their order, the two thresholds between them, and the label of a rating."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Final
@@ -50,6 +51,11 @@ def fit_thresholds(ratings: npt.NDArray[np.float64], params: "Labels") -> Thresh
 def class_indices(ratings: npt.NDArray[np.float64], thresholds: Thresholds) -> npt.NDArray[np.int64]:
     """The class of each rating as an index into ``CLASSES``."""
     return (ratings >= thresholds.low).astype(np.int64) + (ratings > thresholds.high)
+
+
+def label_indices(labels: Iterable[str]) -> npt.NDArray[np.int64]:
+    """Class names as indices into ``CLASSES``."""
+    return np.array([CLASSES.index(label) for label in labels], dtype=np.int64)
 
 
 def class_shares(ratings: npt.NDArray[np.float64], thresholds: Thresholds) -> npt.NDArray[np.float64]:

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from stages import storage
 from stages.errors import UserError
-from stages.text import normalise
+from stages.text import NAMES, NUMBERS, normalise
 
 FORMATS: Final = (".csv", ".jsonl", ".parquet")
+READ: Final = frozenset((*NAMES, *NUMBERS))  # what is more than text in a CSV cell
 
 # Where a movie stands ("movies.csv line 3"), and its columns.
 Row = tuple[str, dict[str, Any]]
@@ -33,7 +34,7 @@ def require_format(path: Path) -> None:
 
 
 def read(path: Path, size: int) -> Iterator[list[Row]]:
-    """The movies of a file in batches of ``size``, in bounded memory; ``genres`` becomes a list of names.
+    """The movies of a file in batches of ``size``, in bounded memory; lists and numbers are such in every format.
 
     Raises:
         UserError: the file is not what its suffix says, or a line of it is broken (the message says which).
@@ -118,7 +119,7 @@ def _csv(path: Path) -> Iterator[Row]:
             if len(row) != len(header):
                 raise UserError(f"{place}: {len(row)} cells, the header has {len(header)}")
             movie: dict[str, Any] = dict(zip(header, row, strict=True))
-            yield place, movie | {"genres": _names(movie.get("genres", ""), place)}
+            yield place, movie | {name: _value(movie[name], name, place) for name in movie.keys() & READ}
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: not valid CSV ({error})") from None
 
@@ -170,15 +171,20 @@ def _require_columns(path: Path, names: Sequence[str]) -> None:
         raise UserError(f"{path}: two columns are named {twice!r}")
 
 
-def _names(cell: str, place: str) -> list[str]:
-    """Genres as a CSV cell holds them: a JSON list, or names between commas."""
+def _value(cell: str, field: str, place: str) -> Any:
+    """A CSV cell as the field it holds: a whole number, or a list as JSON or as names between commas."""
+    if field in NUMBERS:
+        # Tables with gaps come with their numbers as 112.0.
+        number = cell.strip().removesuffix(".0")
+        if number and not (number.isascii() and number.isdigit()):
+            raise UserError(f"{place}: {field} must be a whole number, found {cell!r}")
+        return int(number) if number else None
     if not cell.strip().startswith("["):
         return [name.strip() for name in cell.split(",") if name.strip()]
     try:
-        names: list[str] = json.loads(cell)
-        return names
+        return json.loads(cell)
     except ValueError as error:
-        raise UserError(f"{place}: genres is not a valid JSON list ({error})") from None
+        raise UserError(f"{place}: {field} is not a valid JSON list ({error})") from None
 
 
 def _cell(value: Any) -> Any:

@@ -12,11 +12,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from stages.decision import Metric, Rule
 from stages.errors import UserError
+from stages.head import Objective
 from stages.text import FIELDS
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-BaselineName = Literal["majority", "tfidf_logreg"]
+BaselineName = Literal[
+    "majority", "genre_year", "tfidf_logreg", "tfidf_ridge", "embeddings_logreg", "embeddings_boosting"
+]  # fmt: skip
 Url = Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
@@ -162,11 +166,14 @@ class Text(Group):
 
     fields: Annotated[list[Literal[FIELDS]], Field(min_length=1)]  # type: ignore[valid-type]
     max_length: Annotated[int, Field(ge=8)]
+    field_dropout: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         if len(set(self.fields)) != len(self.fields):
             raise ValueError("fields names a field twice")
+        if not {"title", "summary"} & set(self.fields):
+            raise ValueError("fields must hold title or summary, the ones that every movie has")
         return self
 
 
@@ -177,10 +184,11 @@ class Explore(Group):
 
 
 class Baseline(Group):
-    """What the transformer is compared with."""
+    """What the model is compared with."""
 
     models: Annotated[list[BaselineName], Field(min_length=1)]
     c: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    alphas: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
 
 
 class Model(Group):
@@ -189,13 +197,22 @@ class Model(Group):
     name: Annotated[str, Field(min_length=1)]
 
 
-class Train(Group):
-    """How the model is fine-tuned."""
+class Linear(Group):
+    """The linear part of the model."""
 
-    loss: Literal["cross_entropy", "focal"]
+    use: bool
+    alphas: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    min_movies: Annotated[int, Field(gt=0)]
+
+
+class Train(Group):
+    """How the transformer is fine-tuned."""
+
+    objective: Objective
     focal_gamma: Annotated[float, Field(ge=0)]
     class_weights: Literal["none", "balanced"]
     soft_labels: Annotated[float, Field(ge=0)]
+    vote_weighting: Annotated[float, Field(ge=0)]
     freeze_layers: Annotated[int, Field(ge=0)]
     epochs: Annotated[int, Field(gt=0)]
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
@@ -205,6 +222,8 @@ class Train(Group):
     weight_decay: Annotated[float, Field(ge=0)]
     early_stopping: Annotated[int, Field(gt=0)]
     precision: Literal["auto", "fp32"]
+    gradient_checkpointing: bool
+    compile: bool
     save_minutes: Annotated[float, Field(gt=0)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -212,7 +231,8 @@ class Train(Group):
 class Decision(Group):
     """How probabilities become an answer."""
 
-    rule: Literal["argmax", "prior_corrected"]
+    rule: Rule
+    metric: Metric
 
 
 class Export(Group):
@@ -239,6 +259,7 @@ class Params(Group):
     explore: Explore
     baseline: Baseline
     model: Model
+    linear: Linear
     train: Train
     decision: Decision
     export: Export

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from stages import text
-from stages.classifier import MODEL, Classifier, Prediction, require_movie
+from stages.classifier import MODEL, RANGES, Classifier, Prediction, require_movie
 from stages.command import exit_code
 from stages.errors import UserError
 from stages.explain import LIMITS, Effect, explain, strongest
 
-__all__ = ["MODEL", "Classifier", "Prediction", "require_movie", "joined", "predict_file"]
+__all__ = ["MODEL", "RANGES", "Classifier", "Prediction", "require_movie", "joined", "predict_file"]
 
 BATCH: Final = 1_000
 
@@ -60,12 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--title", help="title of one movie")
     parser.add_argument("--summary", help="its plot, or what there is of one")
     parser.add_argument("--genres", action="append", metavar="GENRE", help="a genre; repeat for several")
+    parser.add_argument("--year", type=int, help="year of the first release")
+    parser.add_argument("--runtime", type=int, metavar="MINUTES", help="its length")
+    parser.add_argument("--spoken-languages", action="append", metavar="LANGUAGE", help="one; repeat for several")
+    parser.add_argument("--directors", action="append", metavar="NAME", help="one; repeat for several")
+    parser.add_argument("--cast", action="append", metavar="NAME", help="an actor; repeat for several, the stars first")
     parser.add_argument(
         "--input",
         type=Path,
         metavar="FILE",
-        help="many movies: .csv, .jsonl or .parquet with columns title, summary and genres "
-        '(in CSV: "Drama, Crime" or a JSON list)',
+        help="many movies: .csv, .jsonl or .parquet with columns title, summary, genres and, where known, year, "
+        'runtime, spoken_languages, directors, cast (lists in CSV: "Drama, Crime" or JSON)',
     )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="where to: .csv, .jsonl or .parquet (default: here)"
@@ -77,11 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", choices=["local", "ray"], default="local", help="ray: for a cluster; Parquet")
     parser.add_argument("--workers", type=int, default=2, help="--engine ray: how many (default: %(default)s)")
     options = parser.parse_args(arguments)
-    one = options.title is not None or options.summary is not None or options.genres is not None
+    one = any(getattr(options, field) is not None for field in text.FIELDS)
     if bool(options.input) == one or (options.output and not options.input):
-        parser.error("give either --title, --summary and --genres, or --input")
+        parser.error("give either --title, --summary and what else is known, or --input")
     if options.input and options.explain:
-        parser.error("--explain is for one movie: --title, --summary and --genres")
+        parser.error("--explain is for one movie: --title, --summary and what else is known")
     if options.engine == "ray" and not options.output:
         parser.error("--engine ray needs --input and --output")
     if options.output and options.json:
@@ -90,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict_one(options: argparse.Namespace) -> None:
-    movie = {"title": options.title, "summary": options.summary, "genres": options.genres}
+    movie = {field: getattr(options, field) for field in text.FIELDS}
     require_movie(movie, "--title, --summary")
     classifier = Classifier.load(options.model, options.rev)
     (prediction,) = classifier.predict([movie])
@@ -109,7 +114,7 @@ def _predict_one(options: argparse.Namespace) -> None:
     if explanation:
         print(f"What moved the probability of {prediction.label!r}, and by how much:")
         for found in [*explanation.fields, *strongest(explanation.words, 8)]:
-            print(f"  {found.effect:+.3f}  {found.field:<8} {found.text[:60]}")
+            print(f"  {found.effect:+.3f}  {found.field:<16} {found.text[:60]}")
         print(f"({LIMITS})")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,8 +59,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(name: str, seed: int) -> PreTrainedModel:
-    """A sequence classifier over ``CLASSES`` with the weights of ``model.name`` and a new head drawn from ``seed``.
+def load_model(name: str, seed: int, outputs: Sequence[str] = CLASSES) -> PreTrainedModel:
+    """A sequence classifier with the weights of ``model.name`` and a new head of ``outputs`` drawn from ``seed``.
 
     The weights are float32 whatever the file holds: DeBERTaV3's is float16, in which an optimizer's small steps
     vanish.
@@ -68,12 +69,12 @@ def load_model(name: str, seed: int) -> PreTrainedModel:
         UserError: it cannot be loaded.
     """
     transformers.set_seed(seed)
-    labels = dict(enumerate(CLASSES))
+    labels = dict(enumerate(outputs))
     model: PreTrainedModel = _load(
         AutoModelForSequenceClassification,
         name,
         dtype=torch.float32,
-        num_labels=len(CLASSES),
+        num_labels=len(outputs),
         id2label=labels,
         label2id={label: index for index, label in labels.items()},
         ignore_mismatched_sizes=True,

@@ -25,3 +25,6 @@ MOVIE = pa.schema(
 
 # A row of data/split: the record, the number that the label was made from, and the label.
 LABELLED = MOVIE.append(pa.field("rating", pa.float64())).append(pa.field("label", pa.string()))
+
+# The answers of baselines on the test split: a row for each of its movies, model after model.
+ANSWERS = pa.schema([("model", pa.string()), ("id", pa.int64()), ("label", pa.string()), ("prediction", pa.string())])

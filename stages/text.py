@@ -4,17 +4,26 @@ Training and serving both call `compose` and `encode`, so what is served is what
 `FORMAT` with the fields it was trained with; one of another format is refused rather than misread.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 # Raise it with every change to what `compose` or `encode` return.
-FORMAT: Final = 1
+FORMAT: Final = 2
 
-FIELDS: Final = ("title", "genres", "summary")
+# What a model may read, in the order of params.yaml. Nothing here is known only after people have seen the movie.
+FIELDS: Final = ("title", "genres", "year", "runtime", "spoken_languages", "directors", "cast", "summary")
+# The original's request, which every request is made of; the others are facts that may or may not be known.
+PLOT: Final = ("title", "genres", "summary")
+NUMBERS: Final = ("year", "runtime")
+NAMES: Final = ("genres", "spoken_languages", "directors", "cast")
+# So many names of a field are read, the first ones: a billing order names the stars first, and how long a cast list
+# is tells how many people cared to write it down, which is known only after release.
+FIRST: Final = {"spoken_languages": 4, "directors": 2, "cast": 5}
 NO_GENRE: Final = "NonGiven"
 
 
@@ -31,13 +40,45 @@ def normalise(text: str) -> str:
     return " ".join(text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace").split())
 
 
+def names(movie: Mapping[str, Any], field: str) -> list[str]:
+    """The names in a field of `NAMES` that a model reads: genres, or the first few of the others."""
+    found = [name for name in map(normalise, movie.get(field) or ()) if name and name != NO_GENRE]
+    return found[: FIRST.get(field)]
+
+
+def number(movie: Mapping[str, Any], field: str) -> int | None:
+    """The ``year`` of release, which a ``release_date`` tells too, or the ``runtime`` in minutes."""
+    if field == "year" and movie.get("year") is None:
+        released = movie.get("release_date")
+        if isinstance(released, str):  # as JSON and CSV have it
+            try:
+                released = date.fromisoformat(released)
+            except ValueError:
+                return None
+        return released.year if isinstance(released, date) else None
+    found = movie.get(field)
+    return None if not found or found != found else int(found)  # NaN is how tables say that they do not know
+
+
+def has(movie: Mapping[str, Any], field: str) -> bool:
+    """Whether anything of ``field`` is known of the movie."""
+    return bool(_phrase(movie, field))
+
+
+def without(movie: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """The movie as somebody would ask for it who does not know these fields."""
+    dates = {"release_date"} if "year" in fields else set()
+    return {**movie, **dict.fromkeys([*fields, *dates])}
+
+
 def compose(movie: Mapping[str, Any], fields: Sequence[str]) -> str:
     """The text of one movie: each field that it has, in the order of ``fields``, as sentences.
 
-    ``title`` and ``summary`` are strings, ``genres`` a list of strings; an absent or empty field leaves no trace.
+    ``title`` and ``summary`` are strings, ``year`` and ``runtime`` integers, the fields of `NAMES` lists of strings;
+    an absent or empty field leaves no trace.
     """
-    parts = (_genres(movie.get("genres")) if f == "genres" else normalise(movie.get(f) or "") for f in fields)
-    return " ".join(part if part[-1] in ".!?…" else f"{part}." for part in parts if part)
+    phrases = (_phrase(movie, field) for field in fields)
+    return " ".join(phrase if phrase[-1] in ".!?…" else f"{phrase}." for phrase in phrases if phrase)
 
 
 def encode(tokenizer: "Tokenizer", movies: Sequence[Mapping[str, Any]], text: TextFormat) -> list[list[int]]:
@@ -51,5 +92,14 @@ def encode(tokenizer: "Tokenizer", movies: Sequence[Mapping[str, Any]], text: Te
     return [found.ids for found in tokenizer.encode_batch_fast([compose(movie, text.fields) for movie in movies])]
 
 
-def _genres(genres: Sequence[str] | None) -> str:
-    return ", ".join(g for g in map(normalise, genres or ()) if g and g != NO_GENRE)
+def _phrase(movie: Mapping[str, Any], field: str) -> str:
+    match field:
+        case "title" | "summary":
+            return normalise(movie.get(field) or "")
+        case "year" | "runtime":
+            found = number(movie, field)
+            return "" if found is None else f"{found} minutes" if field == "runtime" else str(found)
+        case _:
+            listed = ", ".join(names(movie, field))
+            opening = {"spoken_languages": "In ", "directors": "Directed by ", "cast": "Starring "}.get(field, "")
+            return listed and opening + listed

@@ -1,8 +1,8 @@
-"""Train: fine-tune the model of model.name on data/split/train.parquet → models/checkpoint.
+"""Train: fine-tune the model of model.name on data/split/train.parquet → models/checkpoint, with the linear part.
 
-The epoch with the best balanced accuracy on the validation split is kept; the probabilities' calibration and the
-decision rule are fitted on that split too. A killed run started again with the same parameters and data continues
-from its last save, which is in data/train-state.
+The epoch with the best balanced accuracy on the validation split is kept; the linear part's strength, the calibration
+of the probabilities and the decision rule are fitted on that split too. A killed run started again with the same
+parameters and data continues from its last save, which is in data/train-state.
 """
 
 import contextlib
@@ -34,18 +34,22 @@ from transformers import (
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from stages import checkpoint, frozen, params, parquet, pretrained, storage
-from stages.batches import pad
-from stages.calibration import fit_calibration, fit_decision, prior_corrected
+from stages import checkpoint, frozen, params, parquet, pretrained, processes, storage
+from stages.calibration import expected_scores, fit_answering, fit_calibration, prior_corrected
 from stages.command import run_stage
-from stages.decision import Floats, Ints
+from stages.decision import Answerings, Floats, Ints
 from stages.errors import UserError
-from stages.inference import classifier_logits
+from stages.head import OUTPUTS, Head
+from stages.inference import ClassLogits
 from stages.labels import CLASSES, Thresholds, class_indices, class_shares
-from stages.losses import RatingLoss
+from stages.linear import LinearModel
+from stages.linear import write as write_linear
+from stages.objectives import RatingLoss, class_logits
 from stages.params import Params
+from stages.ridge import fit_linear
+from stages.rows import Collator, Rows
 from stages.schema import LABELLED
-from stages.text import TextFormat, encode
+from stages.text import PLOT, TextFormat, encode, without
 
 TRAIN = "data/split/train.parquet"
 VALIDATION = "data/split/validation.parquet"
@@ -64,8 +68,9 @@ def train_stage() -> None:
     thresholds = Thresholds(**storage.read_json(THRESHOLDS))
     data = {path: storage.sha256(path) for path in (TRAIN, VALIDATION, THRESHOLDS)}
     metrics = fine_tune(train, validation, thresholds, data, options, Path(STATE), Path(CHECKPOINT), Path(CURVES))
-    storage.write_json(METRICS, metrics)
-    print(f"train: best epoch {metrics['best_epoch']} of {metrics['epochs']}, {CHECKPOINT} written")
+    if processes.is_first():
+        storage.write_json(METRICS, metrics)
+        print(f"train: best epoch {metrics['best_epoch']} of {metrics['epochs']}, {CHECKPOINT} written")
 
 
 def fine_tune(
@@ -90,29 +95,30 @@ def fine_tune(
         if table.num_rows == 0:
             raise UserError(f"the {name} split has no rows")
     tokenizer = pretrained.load_tokenizer(options.model.name)
-    model = pretrained.load_model(options.model.name, options.train.seed)
+    model = pretrained.load_model(options.model.name, options.train.seed, OUTPUTS[options.train.objective])
     text = TextFormat(tuple(options.text.fields), _max_length(options, model))
-    rows = Rows(train, validation, tokenizer, text)
+    rows = Rows(train, validation, tokenizer, text, options)
+    known = rows.ratings[rows.train]
+    head = Head(options.train.objective, float(known.mean()), float(known.std()))
     if options.train.freeze_layers:
         frozen.freeze(model, options.train.freeze_layers)
 
     state = states / _key(options, data, pretrained.fingerprint(options.model.name, model))
     state.mkdir(parents=True, exist_ok=True)
-    best = _run_trainer(model, tokenizer, rows, thresholds, options, state)
+    best = _run_trainer(model, tokenizer, rows, head, thresholds, options, state)
+    if not processes.is_first():
+        return best
 
-    labels = class_indices(rows.ratings[rows.validation], thresholds)
-    shares = class_shares(rows.ratings[rows.train], thresholds)
-    logits = classifier_logits(model, int(tokenizer.pad_token_id), rows.input_ids[len(train) :])
-    calibration = fit_calibration(logits, labels)
-    probabilities = calibration.probabilities(logits)
-    decision = fit_decision(options.decision.rule, probabilities, shares)
+    linear, alpha = _fit_linear(rows, text, thresholds, options) if options.linear.use else (None, None)
+    answerings, figures = _fit_answerings(model, tokenizer, rows, head, linear, text, thresholds, options)
     metadata = checkpoint.Metadata(
         thresholds=thresholds,
         text=text,
-        calibration=calibration,
-        decision=decision,
+        head=head,
+        answerings=answerings,
         origin={
             "model": options.model.name,
+            "linear": options.linear.use,
             "train": options.train.model_dump(),
             "data": data,
             "git": checkpoint.git_revision(),
@@ -121,57 +127,76 @@ def fine_tune(
     with storage.whole(output) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        if linear:
+            write_linear(temporary, linear)
         checkpoint.write(temporary, metadata)
     if curves:
         with storage.whole(curves) as temporary:
             shutil.copytree(state / "live" / "plots" / "metrics", temporary)
     storage.remove(state)
-    return best | {
-        "validation": _surprise(labels, probabilities)
-        | {
-            "balanced_accuracy": float(balanced_accuracy_score(labels, decision.classes(probabilities))),
-            "macro_f1": float(f1_score(labels, decision.classes(probabilities), average="macro")),
-            "temperature": calibration.temperature,
-            "decision_strength": decision.strength,
-        }
+    return best | ({"linear_alpha": alpha} if linear else {}) | {"validation": figures}
+
+
+def _fit_linear(rows: Rows, text: TextFormat, thresholds: Thresholds, options: Params) -> tuple[LinearModel, float]:
+    """The linear part, which sees every training movie whole and, where fields are dropped, once more without some."""
+    copies = 2 if rows.dropped else 1
+    return fit_linear(
+        [*rows.movies[: len(rows.train)], *rows.dropped],
+        np.tile(rows.ratings[rows.train], copies),
+        np.tile(rows.weights[rows.train], copies),
+        rows.movies[len(rows.train) :],
+        rows.ratings[rows.validation],
+        fields=text.fields,
+        thresholds=thresholds,
+        alphas=options.linear.alphas,
+        min_movies=options.linear.min_movies,
+    )
+
+
+def _fit_answerings(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Rows,
+    head: Head,
+    linear: LinearModel | None,
+    text: TextFormat,
+    thresholds: Thresholds,
+    options: Params,
+) -> tuple[Answerings, dict[str, Any]]:
+    """Calibration and decision for movies with their facts and without, and what they give on validation."""
+    labels = class_indices(rows.ratings[rows.validation], thresholds)
+    shares = class_shares(rows.ratings[rows.train], thresholds)
+    whole = rows.movies[len(rows.train) :]
+    transformer = ClassLogits(model, head, thresholds)
+
+    def logits(movies: Sequence[dict[str, Any]]) -> Floats:
+        ids = encode(tokenizer.backend_tokenizer, movies, text)
+        parts = [transformer.of(ids, int(tokenizer.pad_token_id))]
+        return np.stack([*parts, linear.logits(movies)] if linear else parts)
+
+    facts = [field for field in text.fields if field not in PLOT]
+    tables = {"facts": logits(whole)}
+    tables["plot"] = logits([without(movie, facts) for movie in whole]) if facts else tables["facts"]
+    fitted = {
+        kind: fit_answering(options.decision.rule, options.decision.metric, table, labels, shares)
+        for kind, table in tables.items()
     }
-
-
-class Rows(torch.utils.data.Dataset):
-    """The rows of both splits as token ids and ratings, those of the training split first."""
-
-    def __init__(self, train: pa.Table, validation: pa.Table, tokenizer: PreTrainedTokenizerBase, text: TextFormat):
-        movies = [movie for table in (train, validation) for movie in table.select(text.fields).to_pylist()]
-        self.input_ids = encode(tokenizer.backend_tokenizer, movies, text)
-        self.ratings = np.concatenate([table["rating"].to_numpy() for table in (train, validation)])
-        self.train, self.validation = range(train.num_rows), range(train.num_rows, len(movies))
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"row": row, "input_ids": self.input_ids[row], "labels": self.ratings[row]}
-
-
-class Collator:
-    """Pads a batch to its longest row: token ids, or in their place what the frozen layers made of them."""
-
-    def __init__(self, pad_id: int, features: frozen.Features | None):
-        self.pad_id, self.features = pad_id, features
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        ids, mask = pad([row["input_ids"] for row in rows], self.pad_id)
-        batch = {
-            "attention_mask": torch.from_numpy(mask),
-            "labels": torch.tensor([row["labels"] for row in rows], dtype=torch.float64),
+    figures: dict[str, Any] = {}
+    for kind, how in fitted.items():
+        probabilities = how.calibration.probabilities(tables[kind])
+        answers = how.decision.classes(probabilities)
+        figures[kind] = {
+            "balanced_accuracy": float(balanced_accuracy_score(labels, answers)),
+            "macro_f1": float(f1_score(labels, answers, average="macro")),
+            "log_loss": float(log_loss(labels, probabilities, labels=range(len(CLASSES)))),
+            "scales": dict(zip(("transformer", "linear"), how.calibration.scales, strict=False)),
+            "decision_strength": how.decision.strength,
         }
-        if self.features is None:
-            return batch | {"input_ids": torch.from_numpy(ids)}
-        states = [self.features[row["row"]] for row in rows]
-        hidden = np.zeros((*ids.shape, states[0].shape[1]), dtype=np.float32)
-        for place, state in zip(hidden, states, strict=True):
-            place[: len(state)] = state
-        return batch | {"inputs_embeds": torch.from_numpy(hidden)}
+    alone = fit_calibration(tables["facts"][:1], labels).probabilities(tables["facts"][:1])
+    figures["transformer_alone"] = _surprise(labels, alone)
+    return Answerings(**fitted), figures if facts else {"plot": figures["plot"]} | {
+        "transformer_alone": figures["transformer_alone"]
+    }
 
 
 class _Curves(TrainerCallback):
@@ -181,15 +206,19 @@ class _Curves(TrainerCallback):
         self._folder = folder
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not processes.is_first():
+            return
         self._live = Live(dir=str(self._folder), dvcyaml=None, save_dvc_exp=False)
         for entry in state.log_history:
             self._log(entry, entry["step"])
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        self._log(logs or {}, state.global_step)
+        if processes.is_first():
+            self._log(logs or {}, state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._live.end()
+        if processes.is_first():
+            self._live.end()
 
     def _log(self, entry: dict[str, Any], step: int) -> None:
         names = {"loss": "train_loss", "eval_loss": "validation_loss", "learning_rate": "learning_rate"}
@@ -199,6 +228,16 @@ class _Curves(TrainerCallback):
             self._live.log_metric(names[key], float(entry[key]))
 
 
+class _Epochs(TrainerCallback):
+    """Tells the rows which epoch it is."""
+
+    def __init__(self, rows: Rows):
+        self._rows = rows
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._rows.set_epoch(int(state.epoch))
+
+
 class _SaveEvery(TrainerCallback):
     """Saves when so many minutes have passed since the last save, besides at the end of each epoch."""
 
@@ -206,7 +245,7 @@ class _SaveEvery(TrainerCallback):
         self._seconds, self._last = minutes * 60, time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        control.should_save |= time.monotonic() - self._last > self._seconds
+        control.should_save |= processes.agreed(time.monotonic() - self._last > self._seconds)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._last = time.monotonic()
@@ -224,6 +263,7 @@ def _run_trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Rows,
+    head: Head,
     thresholds: Thresholds,
     options: Params,
     state: Path,
@@ -231,26 +271,30 @@ def _run_trainer(
     """Train ``model`` in place, from the last complete save in ``state`` if there is one, to its best epoch."""
     layers = options.train.freeze_layers
     pad_id = int(tokenizer.pad_token_id)
+    arguments = _arguments(options, len(rows.train), state)
     features = None
-    if layers:
-        features = frozen.compute_features(model, layers, rows.input_ids, pad_id, state / "features.npy")
-        _require_parity(model, layers, Collator(pad_id, features), rows)
-    resume = _last_save(state)
+    # One process computes, the others find its work done.
+    with arguments.main_process_first(local=True):
+        if layers:
+            features = frozen.compute_features(model, layers, rows.input_ids, pad_id, state / "features.npy")
+            _require_parity(model, layers, Collator(pad_id, features), rows)
+        resume = _last_save(state)
     if resume:
         print(f"train: continuing from step {resume.rpartition('-')[2]} of an interrupted run", file=sys.stderr)
     logging.getLogger("dvclive").setLevel(logging.ERROR)
     trainer = Trainer(
         model=model,
-        args=_arguments(options, len(rows.train), state),
+        args=arguments,
         data_collator=Collator(pad_id, features),
         train_dataset=torch.utils.data.Subset(rows, rows.train),
         eval_dataset=torch.utils.data.Subset(rows, rows.validation),
         processing_class=tokenizer,
-        compute_loss_func=_loss(rows.ratings[rows.train], thresholds, options),
-        compute_metrics=_selection_score(rows.ratings[rows.train], thresholds),
+        compute_loss_func=_loss(rows.ratings[rows.train], head, thresholds, options),
+        compute_metrics=_selection_score(rows.ratings[rows.train], head, thresholds),
         callbacks=[
             EarlyStoppingCallback(options.train.early_stopping),
             _SaveEvery(options.train.save_minutes),
+            _Epochs(rows),
             _Curves(state / "live"),
         ],
     )
@@ -269,13 +313,18 @@ def _run_trainer(
 
 def _require_parity(model: PreTrainedModel, layers: int, collator: Collator, rows: Rows) -> None:
     """Check that the layers above the frozen ones say of their features what the whole model says of the text."""
-    few = range(min(8, len(rows)))
-    batch = collator([rows[row] for row in few])
-    batch.pop("labels")
+    few = [rows[row] for row in range(min(8, len(rows)))]
+
+    def outputs(batch: dict[str, torch.Tensor]) -> Floats:
+        with torch.inference_mode():
+            tensors = {name: value.to(model.device) for name, value in batch.items() if name != "labels"}
+            found: Floats = model(**tensors).logits.float().cpu().numpy()
+        return found
+
     model.eval()
-    with frozen.upper_part(model, layers), torch.inference_mode():
-        found = model(**{name: value.to(model.device) for name, value in batch.items()}).logits.float().cpu().numpy()
-    if not np.allclose(found, classifier_logits(model, collator.pad_id, rows.input_ids[: len(few)]), atol=1e-2):
+    with frozen.upper_part(model, layers):
+        found = outputs(collator(few))
+    if not np.allclose(found, outputs(Collator(collator.pad_id, None)(few)), atol=1e-2):
         raise UserError(f"train.freeze_layers: {type(model).__name__} cannot be run in two parts; set it to 0")
 
 
@@ -284,16 +333,23 @@ def _arguments(options: Params, rows: int, state: Path) -> TrainingArguments:
     half = train.precision == "auto" and torch.cuda.is_available()
     bf16 = half and torch.cuda.is_bf16_supported()
     steps = math.ceil(math.ceil(rows / train.batch_size) / train.gradient_accumulation)
+    share, rest = divmod(train.batch_size, processes.count())
+    if rest:
+        raise UserError(f"train.batch_size: {train.batch_size} cannot be shared by {processes.count()} processes")
     return TrainingArguments(
         output_dir=str(state),
         num_train_epochs=train.epochs,
         learning_rate=train.learning_rate,
-        per_device_train_batch_size=train.batch_size,
-        per_device_eval_batch_size=4 * train.batch_size,
+        per_device_train_batch_size=share,
+        per_device_eval_batch_size=4 * share,
+        ddp_backend=None if torch.cuda.is_available() or processes.count() == 1 else "gloo",
+        ddp_find_unused_parameters=False,
         gradient_accumulation_steps=train.gradient_accumulation,
         warmup_steps=round(train.warmup * steps * train.epochs),
         weight_decay=train.weight_decay,
         train_sampling_strategy="group_by_length",
+        activation_checkpointing=train.gradient_checkpointing,
+        torch_compile=train.compile,
         bf16=bf16,
         fp16=half and not bf16,
         eval_strategy="epoch",
@@ -312,33 +368,38 @@ def _arguments(options: Params, rows: int, state: Path) -> TrainingArguments:
     )
 
 
-def _loss(ratings: Floats, thresholds: Thresholds, options: Params) -> RatingLoss:
+def _loss(ratings: Floats, head: Head, thresholds: Thresholds, options: Params) -> RatingLoss:
     train = options.train
     weights = np.ones(len(CLASSES))
     if train.class_weights == "balanced":
         weights = 1 / (len(CLASSES) * class_shares(ratings, thresholds))
     return RatingLoss(
+        head,
         thresholds,
-        spread=train.soft_labels * float(ratings.std()),
-        gamma=train.focal_gamma if train.loss == "focal" else 0.0,
-        weights=torch.tensor(weights, dtype=torch.float32),
+        spread=train.soft_labels * head.std,
+        gamma=train.focal_gamma,
+        class_weights=torch.tensor(weights, dtype=torch.float32),
     )
 
 
-def _selection_score(train_ratings: Floats, thresholds: Thresholds) -> Callable[[EvalPrediction], dict[str, float]]:
-    """Balanced accuracy on the validation split of calibrated, fully prior-corrected probabilities.
+def _selection_score(
+    train_ratings: Floats, head: Head, thresholds: Thresholds
+) -> Callable[[EvalPrediction], dict[str, float]]:
+    """Expected balanced accuracy on the validation split of calibrated, fully prior-corrected probabilities.
 
-    An unweighted loss answers "average" to nearly everything until late; corrected, every loss is judged alike.
+    Corrected, because an unweighted loss answers "average" to nearly everything until late. Expected (each row counts
+    for every class with its calibrated probability), because of a few hundred movies only a hundred are of a rare
+    class: which epoch happens to hit more of these is mostly luck.
     """
     shares = class_shares(train_ratings, thresholds)
 
     def score(evaluation: EvalPrediction) -> dict[str, float]:
         # The Trainer groups evaluation rows by length too: labels come with it, in its order.
-        labels = class_indices(np.asarray(evaluation.label_ids), thresholds)
-        logits = np.asarray(evaluation.predictions, dtype=np.float64)
+        labels = class_indices(np.asarray(evaluation.label_ids)[:, 0], thresholds)
+        outputs = torch.from_numpy(np.asarray(evaluation.predictions)).double()
+        logits = class_logits(outputs, head, thresholds).numpy()[None]
         probabilities = fit_calibration(logits, labels).probabilities(logits)
-        predicted = prior_corrected(1.0, shares).classes(probabilities)
-        return {"balanced_accuracy": float(balanced_accuracy_score(labels, predicted))}
+        return {"balanced_accuracy": expected_scores(prior_corrected(1.0, shares), probabilities)[0]}
 
     return score
 
@@ -384,4 +445,4 @@ def _last_save(state: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    run_stage(train_stage, [CHECKPOINT, METRICS, CURVES])
+    run_stage(train_stage, [CHECKPOINT, METRICS, CURVES] if processes.is_first() else [])

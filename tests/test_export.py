@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
-from stages import checkpoint, export, pretrained
+from stages import checkpoint, export, linear, pretrained
+from stages.decision import facts_known
 from stages.errors import UserError
-from stages.inference import classifier_logits
+from stages.inference import ClassLogits
 from stages.params import Params
 from stages.predict import Classifier
 from stages.text import encode
@@ -36,13 +37,15 @@ def test_torch_fp32_and_int8_answer_alike(trained: Path, tmp_path: Path) -> None
     metadata = checkpoint.read(trained)
     ids = encode(tokenizer.backend_tokenizer, MOVIES, metadata.text)
     assert len({len(row) for row in ids}) > 5
-    reference = metadata.calibration.probabilities(classifier_logits(model, int(tokenizer.pad_token_id), ids))
+    logits = ClassLogits(model, metadata.head, metadata.thresholds).of(ids, int(tokenizer.pad_token_id))
+    parts = np.stack([logits, linear.read(trained).logits(MOVIES)])
+    reference, _ = metadata.answerings.answer(parts, facts_known(MOVIES, metadata.text.fields))
     for variant in ("fp32", "int8"):
         found = export.export_checkpoint(trained, tmp_path / variant, rows(40), variant)
         classifier = Classifier.load(tmp_path / variant)
         assert (found["variant"], found["version"]) == (variant, classifier.version)
-        together = classifier.probabilities(MOVIES)
-        alone = np.concatenate([classifier.probabilities([movie]) for movie in MOVIES])
+        together, _ = classifier.answer(MOVIES)
+        alone = np.concatenate([classifier.answer([movie])[0] for movie in MOVIES])
         if variant == "fp32":
             assert np.abs(together - reference).max() < 1e-4
             assert np.abs(alone - reference).max() < 1e-4
@@ -60,6 +63,7 @@ def test_what_was_measured_is_told(trained: Path, tmp_path: Path) -> None:
     assert found["int8"].keys() == found["fp32"].keys()
     assert found["variant"] == export.choose(found)
     assert sorted(path.name for path in (tmp_path / "served").iterdir()) == [
+        "linear.json",
         "model.onnx",
         "movie_ratings.json",
         "tokenizer.json",
@@ -80,7 +84,8 @@ def test_a_graph_that_answers_otherwise_fails_the_stage(
     options: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(options(), tmp_path)
-    monkeypatch.setattr(export, "classifier_logits", lambda *arguments: classifier_logits(*arguments)[::-1])
+    honest = ClassLogits.of
+    monkeypatch.setattr(ClassLogits, "of", lambda *arguments: honest(*arguments)[::-1])
     with pytest.raises(UserError, match="export: BertForSequenceClassification answers otherwise as ONNX"):
         export.export_checkpoint(tmp_path / "checkpoint", tmp_path / "served", rows(40), "auto")
     assert not (tmp_path / "served").exists()

@@ -1,5 +1,7 @@
 """Losses, calibration, decisions and figures of merit, against values worked out by hand or by another library."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,26 +11,35 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch.nn import functional
 
 from stages import metrics
-from stages.calibration import fit_calibration, fit_decision, prior_corrected
-from stages.decision import Calibration, Decision
+from stages.calibration import SHARES, fit_calibration, fit_decision, prior_corrected
+from stages.decision import Answering, Answerings, Calibration, Decision, facts_known
+from stages.head import OUTPUTS, Head, Objective
 from stages.labels import Thresholds
-from stages.losses import RatingLoss
+from stages.objectives import RatingLoss, class_logits
 
 THRESHOLDS = Thresholds(5.0, 7.0)
 ONES = torch.ones(3)
 RATINGS = torch.tensor([4.0, 5.0, 6.0, 7.0, 8.5], dtype=torch.float64)
 
 
+def loss(kind: Objective, spread: float = 0.0, gamma: float = 0.0, class_weights: torch.Tensor = ONES) -> RatingLoss:
+    return RatingLoss(Head(kind, 6.0, 2.0), THRESHOLDS, spread, gamma, class_weights)
+
+
+def labels(ratings: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    return torch.stack([ratings, torch.ones_like(ratings) if weights is None else weights], dim=1)
+
+
 def test_without_spread_the_loss_is_weighted_cross_entropy() -> None:
     logits, weights = torch.randn(5, 3), torch.tensor([2.0, 0.5, 3.0])
-    labels = torch.tensor([0, 1, 1, 1, 2])
-    expected = functional.cross_entropy(logits, labels, weight=weights, reduction="sum") / 5
-    found = RatingLoss(THRESHOLDS, 0.0, 0.0, weights)({"logits": logits}, RATINGS)
+    classes = torch.tensor([0, 1, 1, 1, 2])
+    expected = functional.cross_entropy(logits, classes, weight=weights, reduction="sum") / 5
+    found = loss("cross_entropy", class_weights=weights)({"logits": logits}, labels(RATINGS))
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_soft_targets_say_that_a_rating_at_a_threshold_could_be_either() -> None:
-    targets = RatingLoss(THRESHOLDS, 0.3, 0.0, ONES).targets(RATINGS)
+    targets = loss("cross_entropy", spread=0.3).targets(RATINGS)
     assert torch.allclose(targets.sum(dim=1), torch.ones(5, dtype=torch.float64))
     assert targets[1].tolist() == pytest.approx([0.5, 0.5, 0.0], abs=1e-3)
     assert targets[2].argmax() == 1
@@ -36,35 +47,119 @@ def test_soft_targets_say_that_a_rating_at_a_threshold_could_be_either() -> None
 
 def test_focal_loss_pays_less_attention_to_easy_movies() -> None:
     easy, hard = torch.tensor([[5.0, 0.0, 0.0]]), torch.tensor([[0.0, 5.0, 0.0]])
-    rating = torch.tensor([4.0])
-    plain, focal = RatingLoss(THRESHOLDS, 0.0, 0.0, ONES), RatingLoss(THRESHOLDS, 0.0, 2.0, ONES)
+    rating = labels(torch.tensor([4.0]))
+    plain, focal = loss("cross_entropy", gamma=2.0), loss("focal", gamma=2.0)
     shrunk = [focal({"logits": x}, rating) / plain({"logits": x}, rating) for x in (easy, hard)]
     assert shrunk[0] < 0.01 < 0.9 < shrunk[1]
 
 
+def test_the_rating_is_regressed_in_standard_deviations() -> None:
+    found = loss("regression")({"logits": torch.tensor([[0.5], [0.0]])}, labels(torch.tensor([8.0, 7.0])))
+    assert found.item() == pytest.approx((0.5**2 + 0.5**2) / 2)
+    outputs = torch.randn(5, 4)
+    both = loss("multi_task")({"logits": outputs}, labels(RATINGS))
+    parts = [
+        loss("cross_entropy")({"logits": outputs[:, :3]}, labels(RATINGS)),
+        loss("regression")({"logits": outputs[:, 3:]}, labels(RATINGS)),
+    ]
+    assert both.item() == pytest.approx((parts[0] + 0.5 * parts[1]).item(), rel=1e-6)
+
+
+def test_the_ordinal_loss_asks_the_second_question_of_those_that_are_better_than_bad() -> None:
+    outputs = torch.tensor([[-20.0, 9.0], [20.0, -20.0], [20.0, 20.0]])
+    right = loss("ordinal")({"logits": outputs}, labels(torch.tensor([4.0, 6.0, 8.0])))
+    assert right.item() == pytest.approx(0.0, abs=1e-6)
+    wrong = loss("ordinal")({"logits": outputs}, labels(torch.tensor([6.0, 8.0, 6.0])))
+    assert wrong.item() == pytest.approx((20.0 + 9.0 + 20.0 + 20.0) / 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("objective", OUTPUTS)
+def test_every_objective_gives_log_probabilities_of_the_classes_in_their_order(objective: Objective) -> None:
+    head = Head(objective, 6.0, 2.0)
+    sure = {"ordinal": [[-9.0, 0.0], [9.0, -9.0], [9.0, 9.0]], "regression": [[-3.0], [0.0], [3.0]]}
+    rows = sure.get(objective, (9 * torch.eye(3, len(OUTPUTS[objective]))).tolist())
+    logits = class_logits(torch.tensor(rows), head, THRESHOLDS)
+    assert logits.argmax(dim=1).tolist() == [0, 1, 2]
+    if objective in ("ordinal", "regression"):
+        assert torch.allclose(logits.exp().sum(dim=1), torch.ones(3), atol=1e-5)
+
+
+def test_a_row_counts_as_much_as_its_weight() -> None:
+    logits = torch.randn(2, 3)
+    alone = [loss("cross_entropy")({"logits": logits[n : n + 1]}, labels(RATINGS[n : n + 1])).item() for n in range(2)]
+    weights = torch.tensor([1.5, 0.5], dtype=torch.float64)
+    both = loss("cross_entropy")({"logits": logits}, labels(RATINGS[:2], weights))
+    assert both.item() == pytest.approx((1.5 * alone[0] + 0.5 * alone[1]) / 2, rel=1e-6)
+
+
 def test_accumulated_batches_weigh_as_one() -> None:
-    loss, logits = RatingLoss(THRESHOLDS, 0.4, 2.0, ONES), torch.randn(5, 3)
-    whole = loss({"logits": logits}, RATINGS)
-    parts = sum(loss({"logits": logits[s]}, RATINGS[s], num_items_in_batch=5) for s in (slice(0, 2), slice(2, 5)))
+    focal, logits = loss("focal", spread=0.4, gamma=2.0), torch.randn(5, 3)
+    whole = focal({"logits": logits}, labels(RATINGS))
+    # The Trainer counts the numbers of the labels: two a row.
+    parts = sum(
+        focal({"logits": logits[s]}, labels(RATINGS[s]), num_items_in_batch=10) for s in (slice(0, 2), slice(2, 5))
+    )
     assert float(parts) == pytest.approx(whole.item(), rel=1e-6)
+
+
+def drawn(probabilities: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Labels that the probabilities are true of."""
+    return (probabilities.cumsum(axis=1) > generator.random((len(probabilities), 1))).argmax(axis=1)
 
 
 def test_calibration_finds_the_temperature_and_the_bias_back() -> None:
     generator = np.random.default_rng(0)
     honest = generator.normal(size=(20_000, 3)) * 2 + np.array([0.0, 1.0, 0.0])
-    probabilities = Calibration(1.0, (0.0, 0.0, 0.0)).probabilities(honest)
-    labels = (probabilities.cumsum(axis=1) > generator.random((20_000, 1))).argmax(axis=1)
-    distorted = 3 * (honest - np.array([0.0, 1.0, 0.0]))
-    found = fit_calibration(distorted, labels)
-    assert found.temperature == pytest.approx(3.0, rel=0.05)
+    probabilities = Calibration((1.0,), (0.0, 0.0, 0.0)).probabilities(honest[None])
+    distorted = 3 * (honest - np.array([0.0, 1.0, 0.0]))[None]
+    found = fit_calibration(distorted, drawn(probabilities, generator))
+    assert found.scales[0] == pytest.approx(1 / 3, rel=0.05)
     assert np.allclose(found.probabilities(distorted), probabilities, atol=0.03)
+
+
+def test_of_two_models_the_better_counts_for_more_and_noise_for_nothing() -> None:
+    generator = np.random.default_rng(0)
+    good, weak, noise = (generator.normal(size=(5_000, 3)) * scale for scale in (2.0, 0.7, 1.0))
+    labels = drawn(Calibration((1.0, 1.0), (0.0, 0.0, 0.0)).probabilities(np.stack([good, weak])), generator)
+    assert fit_calibration(np.stack([good, weak]), labels).scales == pytest.approx((1.0, 1.0), abs=0.15)
+    assert fit_calibration(np.stack([good, noise]), labels).scales[1] < 0.1
 
 
 def test_a_perfectly_separated_validation_split_stays_finite() -> None:
     labels = np.array([0, 1, 2] * 5)
-    found = fit_calibration(np.eye(3)[labels] * 50, labels)
-    assert 0 < found.temperature < np.inf
-    assert np.isfinite(found.probabilities(np.eye(3) * 50)).all()
+    found = fit_calibration(np.eye(3)[labels][None] * 50, labels)
+    assert 0 < found.scales[0] < np.inf
+    assert np.isfinite(found.probabilities(np.eye(3)[None] * 50)).all()
+
+
+def test_a_decision_is_chosen_for_the_metric_that_the_user_names() -> None:
+    generator = np.random.default_rng(2)
+    probabilities = generator.dirichlet([1, 5, 1], size=20_000)
+    labels, shares = drawn(probabilities, generator), probabilities.mean(axis=0)
+    chosen = {metric: fit_decision("thresholds", probabilities, shares, metric) for metric in SHARES}
+    found = {metric: metrics.fast_scores(labels, how.classes(probabilities)) for metric, how in chosen.items()}
+    assert max(found, key=lambda metric: found[metric]["balanced_accuracy"]) == "balanced_accuracy"
+    assert max(found, key=lambda metric: found[metric]["macro_f1"]) == "macro_f1"
+    assert found["macro_f1"]["macro_f1"] > found["balanced_accuracy"]["macro_f1"] + 0.02
+
+
+def test_movies_with_and_without_facts_are_answered_each_in_its_way() -> None:
+    movies: list[dict[str, Any]] = [
+        {"title": "A", "year": 1999, "runtime": 90},
+        {"title": "B"},
+        {"title": "C", "year": 1999},
+    ]
+    fields = ("title", "year", "runtime", "cast", "directors")
+    known = facts_known(movies, fields)
+    assert known.tolist() == [True, False, False]
+    assert facts_known(movies, ("title", "summary")).tolist() == [False] * 3
+    sure = Answering(Calibration((10.0,), (0.0, 0.0, 0.0)), Decision("argmax", 0.0, (0.0, 0.0, 0.0)))
+    flat = Answering(Calibration((0.1,), (0.0, 0.0, 0.0)), Decision("thresholds", 0.0, (5.0, 0.0, 0.0)))
+    logits = np.tile(np.array([0.0, 1.0, 0.0]), (1, 3, 1))
+    probabilities, answers = Answerings(sure, flat).answer(logits, known)
+    assert answers.tolist() == [1, 0, 0]
+    assert probabilities[0, 1] > 0.99
+    assert probabilities[1, 1] == pytest.approx(np.exp(0.1) / (2 + np.exp(0.1)))
 
 
 def test_full_correction_answers_the_class_that_gains_most_over_its_share() -> None:
@@ -77,7 +172,7 @@ def test_full_correction_answers_the_class_that_gains_most_over_its_share() -> N
 def test_the_fitted_decision_beats_argmax_on_rare_classes() -> None:
     generator = np.random.default_rng(1)
     probabilities = generator.dirichlet([1, 6, 1], size=3_000)
-    labels = (probabilities.cumsum(axis=1) > generator.random((3_000, 1))).argmax(axis=1)
+    labels = drawn(probabilities, generator)
     shares = probabilities.mean(axis=0)
     chosen = fit_decision("prior_corrected", probabilities, shares).classes(probabilities)
     assert (
@@ -114,3 +209,32 @@ def test_a_bootstrap_interval_holds_its_figure() -> None:
 def test_a_decision_applies_its_offsets() -> None:
     decision = Decision("prior_corrected", 1.0, (0.0, -5.0, 0.0))
     assert decision.classes(np.array([[0.0, 0.99, 0.01]])).tolist() == [2]
+
+
+def test_coverage_keeps_the_most_confident_first() -> None:
+    probabilities = np.array([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3]] * 10)
+    labels = np.array([0, 1] * 10)
+    found = metrics.coverage(labels, probabilities.argmax(axis=1), probabilities)
+    assert [row["coverage"] for row in found] == pytest.approx([n / 10 for n in range(1, 11)])
+    assert found[4]["accuracy"] == 1.0
+    assert found[-1]["accuracy"] == 0.5
+
+
+def test_the_trade_off_goes_from_accuracy_to_balanced_accuracy() -> None:
+    generator = np.random.default_rng(3)
+    probabilities = generator.dirichlet([1, 5, 1], size=5_000)
+    found = metrics.trade_off(drawn(probabilities, generator), probabilities, probabilities.mean(axis=0))
+    assert found[0]["accuracy"] == pytest.approx(max(row["accuracy"] for row in found), abs=0.01)
+    assert found[0]["accuracy"] > found[-1]["accuracy"] + 0.05
+    best = max(found, key=lambda row: row["balanced_accuracy"])["strength"]
+    assert 0.7 <= best <= 1.2
+
+
+def test_a_perfectly_calibrated_model_shows_some_error_by_chance_and_no_more() -> None:
+    generator = np.random.default_rng(4)
+    probabilities = generator.dirichlet([2, 5, 2], size=1_000)
+    floor = metrics.perfectly_calibrated_error(probabilities, 50, 0)
+    honest = metrics.expected_calibration_error(drawn(probabilities, generator), probabilities)
+    assert 0 < floor < 0.05
+    assert honest < 3 * floor
+    assert metrics.expected_calibration_error(np.zeros(1_000, dtype=np.int64), probabilities) > 3 * floor

@@ -167,7 +167,7 @@ def test_the_version_is_that_of_the_content(trained: Path) -> None:
     copy = Path(shutil.copytree(trained, "copy"))
     assert Classifier.load(copy).version == version
     found = json.loads((copy / "movie_ratings.json").read_text())
-    found["calibration"]["temperature"] *= 2
+    found["answerings"]["plot"]["calibration"]["scales"][0] *= 2
     (copy / "movie_ratings.json").write_text(json.dumps(found))
     assert Classifier.load(copy).version != version
 

@@ -260,7 +260,7 @@ def test_the_model_is_swapped_without_losing_a_request(trained: Path) -> None:
         metadata.write_text("{}")
         server.kill(signal.SIGHUP)
         assert "not a checkpoint's metadata" in server.wait_for("the old model goes on")["reason"]
-        whole["calibration"]["temperature"] *= 2
+        whole["answerings"]["plot"]["calibration"]["scales"][0] *= 2
         metadata.write_text(json.dumps(whole))
         server.kill(signal.SIGHUP)
         new = server.wait_for("swapped")["version"]

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.groups import group_key, position
-from stages.text import compose, normalise
+from stages.schema import MOVIE
+from stages.text import FIELDS as ALL
+from stages.text import compose, has, names, normalise, number, without
 
 ANYTHING = st.text(st.characters(), max_size=60)
 FIELDS = ("title", "genres", "summary")
@@ -20,6 +22,43 @@ def test_absent_fields_leave_no_trace() -> None:
     assert compose({"title": "Up!", "genres": ["NonGiven"], "summary": None}, FIELDS) == "Up!"
     assert compose({"summary": "A ship."}, FIELDS) == "A ship."
     assert compose({}, FIELDS) == ""
+
+
+def test_facts_read_as_sentences_between_them() -> None:
+    movie = {
+        "title": "The Long Harbour", "genres": ["Drama"], "release_date": date(1994, 5, 25), "runtime": 142,
+        "spoken_languages": ["English", "Français"], "directors": ["Ada Example"], "cast": ["Bo One", "Cy Two"],
+        "summary": "One last ship.",
+    }  # fmt: skip
+    assert compose(movie, ALL) == (
+        "The Long Harbour. Drama. 1994. 142 minutes. In English, Français. Directed by Ada Example. "
+        "Starring Bo One, Cy Two. One last ship."
+    )
+    assert all(has(movie, field) for field in ALL)
+    bare = without(movie, ["year", "cast"])
+    assert not has(bare, "year")
+    assert "1994" not in compose(bare, ALL)
+    assert "Starring" not in compose(bare, ALL)
+
+
+def test_a_year_is_a_number_or_the_date_of_release() -> None:
+    assert number({"year": 1994}, "year") == 1994
+    assert number({"release_date": "1994-05-25"}, "year") == 1994
+    assert number({"release_date": "soon"}, "year") is None
+    assert number({"runtime": float("nan")}, "runtime") is None
+    assert number({"runtime": 0}, "runtime") is None
+
+
+def test_what_is_known_only_after_release_is_not_in_the_text() -> None:
+    """However it is set, it changes neither the text nor, with a longer cast list, the number of names in it."""
+    movie = {"title": "Film", "summary": "A story.", "cast": ["A B", "C D", "E F", "G H", "I J"]}
+    after = {"vote_average": 9.87, "vote_count": 98_765, "popularity": 98.765, "awards": "Oscar", "revenue": 98_765_432}
+    assert compose(movie | after, ALL) == compose(movie, ALL)
+    assert {"vote_average", "vote_count", "popularity"} <= set(MOVIE.names)
+    assert not {"vote_average", "vote_count", "popularity", "awards", "revenue", "rating", "label"} & set(ALL)
+    long = movie | {"cast": [*movie["cast"], *(f"Extra {n}" for n in range(90))]}
+    assert compose(long, ALL) == compose(movie, ALL)
+    assert names(long, "cast") == movie["cast"]
 
 
 @given(ANYTHING)

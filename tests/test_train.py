@@ -19,13 +19,15 @@ from transformers import AutoModelForSequenceClassification, DebertaV2Config, De
 
 from stages import checkpoint, frozen, pretrained
 from stages.errors import UserError
-from stages.inference import classifier_logits
+from stages.head import OUTPUTS, Head
+from stages.inference import ClassLogits
 from stages.labels import CLASSES, Thresholds, class_indices
 from stages.params import Params
 from stages.predict import Classifier
+from stages.rows import Collator, Rows, drop_fields, vote_weights
 from stages.schema import LABELLED, MOVIE
-from stages.text import TextFormat
-from stages.train import Collator, Rows, _last_save, fine_tune
+from stages.text import FIELDS, PLOT, TextFormat, has
+from stages.train import _last_save, fine_tune
 from tests.conftest import frame, learnable, serve
 
 THRESHOLDS = Thresholds(5.0, 7.0)
@@ -69,14 +71,24 @@ def test_it_overfits_32_movies(options: Build, tmp_path: Path, capfd: pytest.Cap
     assert "{" not in printed.out  # and no dictionary for each entry of the log
 
 
-@pytest.mark.parametrize("changes", [{"loss": "focal"}, {"class_weights": "balanced"}, {"gradient_accumulation": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": "cross_entropy", "class_weights": "balanced"},
+        {"objective": "focal", "gradient_accumulation": 2},
+        {"objective": "ordinal"},
+        {"objective": "regression"},
+        {"objective": "multi_task"},
+    ],
+)
 def test_every_way_to_train_gives_a_whole_checkpoint(options: Build, tmp_path: Path, changes: dict[str, Any]) -> None:
     metrics = run(options(**{f"train__{key}": value for key, value in changes.items()}), tmp_path)
     assert metrics["epochs"] == 1
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint")
-    assert model.config.id2label == {0: "bad", 1: "average", 2: "good"}
     metadata = checkpoint.read(tmp_path / "checkpoint")
+    assert tuple(model.config.id2label.values()) == OUTPUTS[metadata.head.objective]
     assert metadata.thresholds == THRESHOLDS
+    assert Classifier.load(serve(tmp_path / "checkpoint")).predict([{"title": "Film"}])
     assert (tmp_path / "checkpoint" / "model.safetensors").is_file()
     assert not list((tmp_path / "state").iterdir())
     header, *lines = (tmp_path / "curves" / "train_loss.tsv").read_text().splitlines()
@@ -87,10 +99,10 @@ def test_every_way_to_train_gives_a_whole_checkpoint(options: Build, tmp_path: P
 def test_a_model_that_learnt_nothing_is_told_of(
     options: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    learnt = run(options(train__epochs=10, train__soft_labels=0.0), tmp_path, 100)["validation"]
+    learnt = run(options(train__epochs=10, train__soft_labels=0.0), tmp_path, 100)["validation"]["transformer_alone"]
     assert learnt["log_loss"] < 0.5 * learnt["class_shares_log_loss"]
     assert "learnt next to nothing" not in capfd.readouterr().err
-    diverged = run(options(train__learning_rate=0.9, train__epochs=2), tmp_path)["validation"]
+    diverged = run(options(train__learning_rate=0.9, train__epochs=2), tmp_path)["validation"]["transformer_alone"]
     assert diverged["log_loss"] > 0.99 * diverged["class_shares_log_loss"]
     assert "the model has learnt next to nothing" in capfd.readouterr().err
 
@@ -100,7 +112,7 @@ def test_training_and_serving_see_the_same_tokens(options: Build, tmp_path: Path
     run(chosen, tmp_path)
     classifier = Classifier.load(serve(tmp_path / "checkpoint"))
     tokenizer = pretrained.load_tokenizer(chosen.model.name)
-    trained_on = Rows(rows(32), rows(1), tokenizer, classifier.metadata.text).input_ids[:32]
+    trained_on = Rows(rows(32), rows(1), tokenizer, classifier.metadata.text, chosen).input_ids[:32]
     assert classifier.encode(rows(32).to_pylist()) == trained_on
 
 
@@ -117,7 +129,7 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     options: Build, tmp_path: Path, tiny_model: Path
 ) -> None:
     model, tokenizer = pretrained.load_model(str(tiny_model), 0), pretrained.load_tokenizer(str(tiny_model))
-    data = Rows(rows(32), rows(20, 100), tokenizer, TextFormat(("title", "summary"), 32))
+    data = Rows(rows(32), rows(20, 100), tokenizer, TextFormat(("title", "summary"), 32), options())
     frozen.freeze(model, 1)
     features = frozen.compute_features(model, 1, data.input_ids, 0, tmp_path / "features.npy")
     batch = Collator(0, features)([data[n] for n in range(8)])
@@ -125,7 +137,8 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     with frozen.upper_part(model, 1), torch.inference_mode():
         model.eval()
         found = model(**batch).logits.numpy()
-    assert np.allclose(found, classifier_logits(model, 0, data.input_ids[:8]), atol=2e-3)
+    whole = ClassLogits(model, Head("cross_entropy", 6.0, 1.0), THRESHOLDS)
+    assert np.allclose(found, whole.of(data.input_ids[:8], 0), atol=2e-3)
 
     run(options(train__freeze_layers=1), tmp_path)
     before = AutoModelForSequenceClassification.from_pretrained(tiny_model).state_dict()
@@ -238,5 +251,48 @@ def test_deberta_v3_trains_in_full_precision(options: Build, tmp_path: Path, fre
     lines = (tmp_path / "curves" / "train_loss.tsv").read_text().splitlines()[1:]
     assert lines
     assert all(np.isfinite(float(line.split("\t")[1])) for line in lines)
-    assert np.isfinite(metrics["validation"]["temperature"])
+    assert np.isfinite(metrics["validation"]["plot"]["scales"]["transformer"])
     assert len(Classifier.load(serve(tmp_path / "checkpoint")).predict([{"title": "Film"}])) == 1
+
+
+FACTS = [field for field in FIELDS if field not in PLOT]
+WHOLE = {
+    "year": 1999, "runtime": 100, "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"],
+    "release_date": None,
+}  # fmt: skip
+
+
+def test_half_of_the_dropped_movies_are_the_originals_request_the_others_anything() -> None:
+    movies = [movie | WHOLE for movie in learnable(400)]
+    dropped = drop_fields(movies, FIELDS, 0)
+    kept = [sum(has(movie, fact) for fact in FACTS) for movie in dropped]
+    assert all(has(movie, field) for movie in dropped for field in PLOT)
+    assert 0.4 < np.mean([count == 0 for count in kept]) < 0.65
+    assert set(kept) == set(range(len(FACTS) + 1))
+    assert drop_fields(movies, FIELDS, 0) == dropped
+    assert drop_fields(movies, PLOT, 0) == []
+
+
+def test_each_epoch_leaves_facts_out_of_other_movies(options: Build, tiny_model: Path) -> None:
+    tokenizer = pretrained.load_tokenizer(str(tiny_model))
+    table = rows(200).set_column(LABELLED.get_field_index("runtime"), LABELLED.field("runtime"), pa.array([100] * 200))
+    data = Rows(table, rows(20, 300), tokenizer, TextFormat(FIELDS, 32), options(text__field_dropout=0.3))
+
+    def dropped(epoch: int) -> list[bool]:
+        data.set_epoch(epoch)
+        return [data[row]["place"] != row for row in range(len(data))]
+
+    first, second = dropped(0), dropped(1)
+    assert 0.15 < np.mean(first[:200]) < 0.45
+    assert first != second
+    assert dropped(0) == first
+    assert not any(first[200:])  # the validation split stays whole
+
+
+def test_a_movie_of_few_votes_weighs_less() -> None:
+    weights = vote_weights([{"vote_count": 5}, {"vote_count": 5_000}, {"vote_count": None}], 50)
+    assert weights.mean() == pytest.approx(1.0)
+    assert weights[1] / weights[0] == pytest.approx((5_000 / 5_050) / (5 / 55))
+    assert 0 < weights[2] < weights[0]  # of a table that counts votes, one without a count
+    assert vote_weights([{"vote_count": None}, {}], 50).tolist() == [1.0, 1.0]
+    assert vote_weights([{"vote_count": 5}, {"vote_count": 500}], 0).tolist() == [1.0, 1.0]

@@ -1,0 +1,63 @@
+"""Folds of films: who is trained on, who chooses, and who is answered."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages.decision import Floats, Ints
+from stages.groups import group_key, position
+from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
+from stages.params import Params
+from stages.schema import LABELLED
+from stages.text import number
+
+FOLDS = 5
+VALIDATION = 0.15  # of the rows outside the fold
+NEWEST = 0.2  # of the rows are the test split of the split by time
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row numbers of three splits, the thresholds of the first, and the labels (rows,) that these make."""
+
+    train: Ints
+    validation: Ints
+    test: Ints
+    thresholds: Thresholds
+    labels: Ints
+
+    def table(self, movies: list[dict[str, Any]], rows: Ints) -> pa.Table:
+        """These movies as the split stage writes them."""
+        named = [movies[i] | {"rating": movies[i]["vote_average"], "label": CLASSES[self.labels[i]]} for i in rows]
+        return pa.Table.from_pylist(named, LABELLED)
+
+
+def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
+    """Five folds by the hash of the film."""
+    keys = [group_key(movie["title"], movie["release_date"]) for movie in movies]
+    folds = np.array([int(position(key, "fold") * FOLDS) for key in keys])
+    held = np.array([position(key, "fold-validation") < VALIDATION for key in keys])
+    return [_fold(movies, (folds != n) & ~held, (folds != n) & held, folds == n, options) for n in range(FOLDS)]
+
+
+def by_time(movies: list[dict[str, Any]], options: Params) -> Fold:
+    """The newest movies to answer, those before them to choose on, the older ones to train on, by year of release."""
+    years = np.array([number(movie, "year") or 0 for movie in movies])
+    newest, new = np.quantile(years, [1 - NEWEST, (1 - NEWEST) * (1 - VALIDATION)])
+    return _fold(movies, years <= new, (years > new) & (years <= newest), years > newest, options)
+
+
+def smaller(fold: Fold, movies: list[dict[str, Any]], share: float) -> Fold:
+    """The fold with only so large a share of its training movies, the thresholds as they are."""
+    keys = [group_key(movies[i]["title"], movies[i]["release_date"]) for i in fold.train]
+    kept = fold.train[[position(key, "size") < share for key in keys]]
+    return Fold(kept, fold.validation, fold.test, fold.thresholds, fold.labels)
+
+
+def _fold(movies: list[dict[str, Any]], train: Any, held: Any, test: Any, options: Params) -> Fold:
+    ratings: Floats = np.array([movie["vote_average"] for movie in movies])
+    thresholds = fit_thresholds(ratings[train], options.labels)
+    known, chosen, asked = (np.flatnonzero(part) for part in (train, held, test))
+    return Fold(known, chosen, asked, thresholds, class_indices(ratings, thresholds))

@@ -1,0 +1,115 @@
+"""Training rows: movies as token ids, some of them with facts left out, with their ratings and weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from stages.batches import pad
+from stages.decision import Bools, Floats
+from stages.frozen import Features
+from stages.params import Params
+from stages.text import PLOT, TextFormat, encode, without
+
+
+class Rows(torch.utils.data.Dataset):
+    """The rows of both splits as token ids, ratings and weights, those of the training split first.
+
+    In each epoch, a share of the training rows stands there with facts left out: the ones that `set_epoch` draws.
+    """
+
+    def __init__(
+        self,
+        train: pa.Table,
+        validation: pa.Table,
+        tokenizer: PreTrainedTokenizerBase,
+        text: TextFormat,
+        options: Params,
+    ):
+        movies = [*train.to_pylist(), *validation.to_pylist()]
+        self.train, self.validation = range(train.num_rows), range(train.num_rows, len(movies))
+        self.movies = movies
+        self.ratings = np.concatenate([table["rating"].to_numpy() for table in (train, validation)])
+        self.weights = np.ones(len(movies))
+        self.weights[: len(train)] = vote_weights(movies[: len(train)], options.train.vote_weighting)
+        self._share, self._seed = options.text.field_dropout, options.train.seed
+        self.dropped = drop_fields(movies[: len(train)], text.fields, self._seed) if self._share else []
+        # Behind the whole movies stand those that an epoch will show with facts left out.
+        shown = np.flatnonzero(np.any([self._drawn(epoch) for epoch in range(options.train.epochs)], axis=0))
+        self._places = {int(row): len(movies) + place for place, row in enumerate(shown)}
+        self.input_ids = encode(tokenizer.backend_tokenizer, [*movies, *(self.dropped[row] for row in shown)], text)
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the training rows that this epoch shows with facts left out; the same ones for the same seed."""
+        self._leaves_out = self._drawn(epoch)
+
+    def _drawn(self, epoch: int) -> Bools:
+        drawn = np.random.default_rng([self._seed, epoch]).random(len(self.train)) < self._share
+        return drawn if self.dropped else np.zeros(len(self.train), dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.movies)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        place = self._places[row] if row < len(self.train) and self._leaves_out[row] else row
+        return {
+            "place": place,
+            "input_ids": self.input_ids[place],
+            "labels": (self.ratings[row], self.weights[row]),
+        }
+
+
+class Collator:
+    """Pads a batch to its longest row: token ids, or in their place what the frozen layers made of them."""
+
+    def __init__(self, pad_id: int, features: Features | None):
+        self.pad_id, self.features = pad_id, features
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Tensors of some of the items of `Rows`."""
+        ids, mask = pad([row["input_ids"] for row in rows], self.pad_id)
+        batch = {
+            "attention_mask": torch.from_numpy(mask),
+            "labels": torch.tensor([row["labels"] for row in rows], dtype=torch.float64),
+        }
+        if self.features is None:
+            return batch | {"input_ids": torch.from_numpy(ids)}
+        states = [self.features[row["place"]] for row in rows]
+        hidden = np.zeros((*ids.shape, states[0].shape[1]), dtype=np.float32)
+        for place, state in zip(hidden, states, strict=True):
+            place[: len(state)] = state
+        return batch | {"inputs_embeds": torch.from_numpy(hidden)}
+
+
+def vote_weights(movies: Sequence[Mapping[str, Any]], half: float) -> Floats:
+    """The weight of each movie, shape (movies,), 1 on average: votes / (votes + ``half``).
+
+    A mean of many votes tells more than one of a few. With ``half`` 0, and where votes were not counted, all are 1.
+    """
+    votes = np.array([movie.get("vote_count") or 0 for movie in movies], dtype=np.float64)
+    if half == 0 or not votes.any():
+        return np.ones(len(movies))
+    votes = np.maximum(votes, 1)
+    weights: Floats = votes / (votes + half)
+    return weights / weights.mean()
+
+
+def drop_fields(movies: Sequence[Mapping[str, Any]], fields: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """Each movie with facts left out, as requests leave them out.
+
+    Half of them keep nothing but the original's request (`stages.text.PLOT`), the others each fact by the toss of a
+    coin. Without facts among ``fields`` there are none.
+    """
+    facts = [field for field in fields if field not in PLOT]
+    if not facts:
+        return []
+    generator = np.random.default_rng(seed)
+    coins = generator.random((len(movies), 1 + len(facts))) < 0.5
+    return [
+        without(movie, facts if row[0] else [fact for fact, tossed in zip(facts, row[1:], strict=True) if tossed])
+        for movie, row in zip(movies, coins, strict=True)
+    ]

@@ -1,0 +1,80 @@
+"""The linear part: its weights in plain Python answer as the library's model that they came from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from stages import linear
+from stages.errors import UserError
+from stages.labels import Thresholds
+from stages.linear import LinearModel, class_logits, facts
+from stages.ridge import WORD_SCALE, fit_linear
+from stages.text import FIELDS
+from tests.conftest import learnable
+
+THRESHOLDS = Thresholds(5.0, 7.0)
+
+
+def fit(movies: list[dict[str, Any]], fields: tuple[str, ...] = FIELDS) -> LinearModel:
+    ratings = np.array([movie["vote_average"] for movie in movies])
+    model, alpha = fit_linear(
+        movies, ratings, np.ones(len(movies)), movies[:50], ratings[:50],
+        fields=fields, thresholds=THRESHOLDS, alphas=[0.01, 100.0], min_movies=2,
+    )  # fmt: skip
+    assert alpha == 0.01
+    return model
+
+
+def test_it_learns_what_words_and_facts_are_worth() -> None:
+    movies = [movie | {"runtime": 80 + 20 * (n % 3)} for n, movie in enumerate(learnable(200))]
+    ratings = np.array([movie["vote_average"] for movie in movies])
+    model = fit(movies)
+    assert np.abs(model.ratings(movies) - ratings).mean() < 0.2
+    assert model.logits(movies).argmax(axis=1).tolist() == [0, 1, 1, 1, 2] * 40
+    assert model.words["masterful"][1] > 0 > model.words["stale"][1]
+    by_facts = fit([movie | {"vote_average": movie["runtime"] / 20, "summary": "One."} for movie in movies])
+    assert by_facts.facts["runtime>95"] > 0
+
+
+def test_words_weigh_as_the_library_weighs_them() -> None:
+    movies = learnable(100)
+    model = fit(movies, ("title", "summary"))
+    texts = [f"{movie['title']}. {movie['summary']}" for movie in movies]
+    tfidf = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))
+    values = tfidf.fit_transform(texts)
+    weights = np.array([model.words[word][1] for word in tfidf.get_feature_names_out()])
+    assert np.allclose(model.ratings(movies), model.intercept + values @ weights)
+    assert WORD_SCALE > 1
+    assert not model.facts
+
+
+def test_what_is_not_known_leaves_no_fact() -> None:
+    whole = {"genres": ["Drama", "Crime"], "year": 1994, "runtime": 142, "cast": ["A B"]}
+    found = set(facts(whole, FIELDS))
+    assert {"genres=Drama", "Crime & Drama", "year>1992", "Crime year>1990", "runtime>140", "cast=A B"} <= found
+    assert "year>1996" not in found
+    assert set(facts({"title": "A", "genres": ["NonGiven"]}, FIELDS)) == set()
+    assert all("year" not in fact for fact in facts(whole, ("genres", "runtime")))
+
+
+def test_a_rating_at_a_threshold_is_on_either_side_with_even_odds() -> None:
+    probabilities = np.exp(class_logits(np.array([5.0, 6.0, 7.0]), THRESHOLDS, 0.2))
+    assert probabilities.sum(axis=1) == pytest.approx([1.0, 1.0, 1.0])
+    assert probabilities[0, 0] == pytest.approx(0.5)
+    assert probabilities[2, 2] == pytest.approx(0.5)
+    assert probabilities[1].argmax() == 1
+
+
+def test_it_comes_back_from_its_file_and_a_broken_file_is_named(tmp_path: Path) -> None:
+    model = fit(learnable(100))
+    linear.write(tmp_path, model)
+    assert linear.read(tmp_path) == model
+    found = json.loads((tmp_path / "linear.json").read_text())
+    del found["spread"]
+    (tmp_path / "linear.json").write_text(json.dumps(found))
+    with pytest.raises(UserError, match=r"linear\.json: not a linear model"):
+        linear.read(tmp_path)

@@ -1,0 +1,69 @@
+"""Training in several processes: `torchrun` runs the same stage, and the result is that of one process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from ruamel.yaml import YAML
+
+from stages.labels import CLASSES, class_indices
+from stages.predict import Classifier
+from stages.schema import LABELLED, MOVIE
+from tests.conftest import ROOT, frame, learnable, serve
+from tests.test_train import THRESHOLDS
+
+ONE = ["-m", "stages.train"]
+TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stages.train"]
+
+
+def train(folder: Path, command: list[str], raw: dict[str, Any], tiny_model: Path) -> subprocess.CompletedProcess[str]:
+    raw["model"]["name"] = str(tiny_model)
+    raw["train"] |= {"freeze_layers": 1, "learning_rate": 0.003, "batch_size": 8, "epochs": 3, "soft_labels": 0.0}
+    raw["text"]["max_length"] = 32
+    (folder / "data/split").mkdir(parents=True)
+    for name, part in {"train": learnable(96), "validation": learnable(160)[96:]}.items():
+        movies = frame(*part)
+        labels = [CLASSES[i] for i in class_indices(movies["vote_average"].to_numpy(), THRESHOLDS)]
+        table = movies.select(MOVIE.names).with_columns(rating=pl.col("vote_average"), label=pl.Series(labels))
+        pl.DataFrame(table.to_arrow().cast(LABELLED)).write_parquet(folder / f"data/split/{name}.parquet")
+    (folder / "data/split/thresholds.json").write_text(json.dumps({"low": 5.0, "high": 7.0}))
+    YAML().dump(raw, folder / "params.yaml")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_two_processes_train_as_one_does(raw_params: dict[str, Any], tmp_path: Path, tiny_model: Path) -> None:
+    found = {}
+    for name, command in {"one": ONE, "two": TWO}.items():
+        (tmp_path / name).mkdir()
+        done = train(tmp_path / name, command, raw_params, tiny_model)
+        assert done.returncode == 0, done.stderr[-3_000:]
+        assert done.stdout.count("models/checkpoint written") == 1
+        found[name] = json.loads((tmp_path / name / "metrics/train.json").read_text())
+    one, two = found["one"], found["two"]
+    assert one["epochs"] == two["epochs"] == 3
+    assert one["selection_score"] > 0.8
+    assert two["selection_score"] == pytest.approx(one["selection_score"], abs=0.05)
+    losses = [run["validation"]["transformer_alone"]["log_loss"] for run in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], abs=0.1)
+    # Each step is one of the same global batch: as many steps, not half as many.
+    steps = [(tmp_path / name / "metrics/curves/train_loss.tsv").read_text().splitlines()[-1] for name in found]
+    assert len({line.split("\t")[0] for line in steps}) == 1
+    assert Classifier.load(serve(tmp_path / "two/models/checkpoint")).predict([{"title": "Film"}])
+
+
+def test_a_batch_that_the_processes_cannot_share_is_named(
+    raw_params: dict[str, Any], tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WORLD_SIZE": "3", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = train(tmp_path, ONE, raw_params, tiny_model)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: train.batch_size: 8 cannot be shared by 3 processes"

@@ -26,9 +26,9 @@ lint: setup  ## check style, types, and that dvc.lock, dvc.yaml and the code are
 	mypy
 	python -m tests.check_lock
 
-study: setup  ## five-fold cross-validation of the model and the baselines: benchmarks/crossval.json
+study: setup  ## the model and the baselines over five folds, ablations, seeds, sizes, time: benchmarks/study-*.json
 	dvc repro clean
-	python -m benchmarks.crossval
+	python -m benchmarks.study
 
 benchmark: setup  ## throughput of training, collecting, reading and serving, pipeline times: benchmarks/*.json
 	python -m benchmarks.collect

@@ -11,11 +11,11 @@ from stages.groups import group_key, position
 from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
 from stages.params import Params
 from stages.schema import LABELLED
+from stages.split import by_year, side
 from stages.text import number
 
 FOLDS = 5
 VALIDATION = 0.15  # of the rows outside the fold
-NEWEST = 0.2  # of the rows are the test split of the split by time
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
 
 
 def by_time(movies: list[dict[str, Any]], options: Params) -> Fold:
-    """The newest movies to answer, those before them to choose on, the older ones to train on, by year of release."""
-    years = np.array([number(movie, "year") or 0 for movie in movies])
-    newest, new = np.quantile(years, [1 - NEWEST, (1 - NEWEST) * (1 - VALIDATION)])
-    return _fold(movies, years <= new, (years > new) & (years <= newest), years > newest, options)
+    """The one fold of `split.by: time`: the newest movies to answer, older ones to choose on and to train on."""
+    places = by_year(np.array([number(movie, "year") or 0 for movie in movies]))
+    sides = np.array([side(place, options.split.fractions) for place in places])
+    return _fold(movies, sides == "train", sides == "validation", sides == "test", options)
 
 
 def smaller(fold: Fold, movies: list[dict[str, Any]], share: float) -> Fold:

@@ -5,6 +5,7 @@ weight; and it shows what moved this model, not what makes a film good.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stages.decision import facts_known
@@ -44,7 +45,8 @@ def explain(classifier: "Classifier", movie: Mapping[str, Any]) -> Explanation:
     (prediction,) = classifier.predict([movie])
     fields = [name for name in classifier.metadata.text.fields if has(movie, name)]
     # More words than tokens never reach the model, and each costs a prediction.
-    words = [word for name in fields for word in _words(movie, name)][: classifier.metadata.text.max_length]
+    reach = classifier.metadata.text.max_length
+    words = list(islice((word for name in fields for word in _words(movie, name)), reach))
     variants = [without(movie, [name]) for name in fields] + [rest for _, _, rest in words]
     # All are read as the whole movie was, or leaving out one fact too many would change the calibration.
     known = facts_known([movie], classifier.metadata.text.fields).repeat(len(variants))

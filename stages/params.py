@@ -158,6 +158,7 @@ class Fractions(Group):
 class Split(Group):
     """How movies are divided."""
 
+    by: Literal["film", "time"]
     fractions: Fractions
 
 

@@ -1,8 +1,9 @@
-"""Split: train, validation and test by a hash of the film, and the label of every movie.
+"""Split: train, validation and test by a hash of the film, or by time, and the label of every movie.
 
 data/clean/movies.parquet → data/split/{train,validation,test}.parquet and data/split/thresholds.json. The hash is of
-the normalised title and the year, with a fixed salt, so a film never changes sides when data is fetched anew. The
-thresholds between bad, average and good are fitted on the training split alone.
+the normalised title and the year, with a fixed salt, so a film never changes sides when data is fetched anew. By time,
+whole years are on one side, the newest in test: that tells how a model ages. The thresholds between bad, average and
+good are fitted on the training split alone.
 """
 
 import sys
@@ -34,7 +35,11 @@ def split() -> None:
     options = params.load()
     movies = pl.DataFrame(parquet.read_table(INPUT, MOVIE))
     keys = [group_key(title, day) for title, day in movies.select("title", "release_date").iter_rows()]
-    sides = np.array([side(position(key, SALT), options.split.fractions) for key in keys])
+    if options.split.by == "time":
+        places = by_year(movies["release_date"].dt.year().fill_null(0).to_numpy())
+    else:
+        places = [position(key, SALT) for key in keys]
+    sides = np.array([side(place, options.split.fractions) for place in places])
     ratings = movies["vote_average"].to_numpy()
     thresholds = fit_thresholds(ratings[sides == "train"], options.labels)
     labels = np.array(CLASSES)[class_indices(ratings, thresholds)]
@@ -59,6 +64,14 @@ def side(place: float, fractions: Fractions) -> str:
     if place < fractions.train:
         return "train"
     return "validation" if place < fractions.train + fractions.validation else "test"
+
+
+def by_year(years: np.ndarray) -> list[float]:
+    """Where each movie stands in [0, 1) by its year of release: the share of movies that are older.
+
+    All movies of a year stand at one place, so that no film is on two sides. Unknown years (0) are the oldest.
+    """
+    return [float(place) for place in np.searchsorted(np.sort(years), years) / len(years)]
 
 
 def require_every_class(sides: np.ndarray, labels: np.ndarray) -> None:

@@ -68,12 +68,17 @@ def test_one_movie_and_its_explanation(page: Page) -> None:
         genres.fill(name)
         genres.press("Enter")
     genres.press("Escape")
+    page.get_by_role("button", name="What else is known (optional)").click()
+    page.get_by_label("Year").fill("2004")
+    page.get_by_label("Runtime in minutes").fill("112")
+    page.get_by_label("Cast").fill("Bo Example, Cy Example")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#label h2")).to_have_text(_labels())
     for name in ("bad", "average", "good"):
         expect(page.get_by_text(name, exact=True).last).to_be_visible()
     expect(page.get_by_text("widowed", exact=True)).to_be_visible()
-    expect(page.locator("#fields")).to_contain_text("genres")
+    for field in ("genres", "year", "runtime", "cast"):
+        expect(page.locator("#fields")).to_contain_text(field)
     expect(page.get_by_text("not endorsed or certified by")).to_be_visible()
 
 

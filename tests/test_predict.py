@@ -64,6 +64,10 @@ def test_odd_movies_get_an_answer(trained: Path, movie: dict[str, Any]) -> None:
         ({"title": " ", "summary": "\0"}, "title and summary are both empty"),
         ({"title": 7}, "title must be text, found 7"),
         ({"title": "A", "genres": "Drama"}, "genres must be a list of names"),
+        ({"title": "A", "cast": ["B", 7]}, "cast must be a list of names"),
+        ({"title": "A", "year": "1994"}, "year must be a whole number from 1870 to 2,100, found '1994'"),
+        ({"title": "A", "year": 12}, "year must be a whole number"),
+        ({"title": "A", "runtime": 1.5}, "runtime must be a whole number"),
     ],
 )
 def test_a_movie_that_cannot_be_read_is_refused(trained: Path, movie: dict[str, Any], complaint: str) -> None:
@@ -123,6 +127,7 @@ def test_a_file_keeps_its_columns_and_gains_the_prediction(trained: Path, worksp
         ("a.csv", b"name,plot\nA,b\n", "a.csv: neither a column 'title' nor 'summary'"),
         ("a.csv", b"title,title\nA,b\n", "a.csv: two columns are named 'title'"),
         ("a.csv", b"title,genres\nA,[1\n", "a.csv line 2: genres is not a valid JSON list"),
+        ("a.csv", b"title,year\nA,1994.0\nB,\nC,soon\n", "a.csv line 4: year must be a whole number, found 'soon'"),
         ("a.csv", b"title,summary\nA,b\n , \n", "a.csv line 3: title and summary are both empty"),
         ("a.jsonl", b'{"title": "A"}\n{"title": \n', "a.jsonl line 2: not valid JSON"),
         ("a.jsonl", b"[1]\n", "a.jsonl line 1: expected a JSON object, found list"),
@@ -151,9 +156,9 @@ def test_a_model_that_is_missing_or_of_another_format_is_named(trained: Path) ->
     path = trained / "movie_ratings.json"
     found = json.loads(path.read_text())
     path.write_text(json.dumps(found | {"text_format": 99}))
-    with pytest.raises(UserError, match="text format 99, this code writes 1"):
+    with pytest.raises(UserError, match="text format 99, this code writes 2"):
         Classifier.load(trained)
-    path.write_text(json.dumps({"text_format": 1}))
+    path.write_text(json.dumps({"text_format": 2}))
     with pytest.raises(UserError, match=r"movie_ratings\.json: not a checkpoint's metadata"):
         Classifier.load(trained)
     del found["served"]
@@ -167,7 +172,7 @@ def test_the_version_is_that_of_the_content(trained: Path) -> None:
     copy = Path(shutil.copytree(trained, "copy"))
     assert Classifier.load(copy).version == version
     found = json.loads((copy / "movie_ratings.json").read_text())
-    found["answerings"]["plot"]["calibration"]["scales"][0] *= 2
+    found["answerings"]["plot"]["calibration"]["bias"][0] += 1
     (copy / "movie_ratings.json").write_text(json.dumps(found))
     assert Classifier.load(copy).version != version
 

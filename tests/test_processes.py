@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
+from stages import parquet
 from stages.labels import CLASSES, class_indices
 from stages.predict import Classifier
 from stages.schema import LABELLED, MOVIE
@@ -30,7 +31,7 @@ def train(folder: Path, command: list[str], raw: dict[str, Any], tiny_model: Pat
         movies = frame(*part)
         labels = [CLASSES[i] for i in class_indices(movies["vote_average"].to_numpy(), THRESHOLDS)]
         table = movies.select(MOVIE.names).with_columns(rating=pl.col("vote_average"), label=pl.Series(labels))
-        pl.DataFrame(table.to_arrow().cast(LABELLED)).write_parquet(folder / f"data/split/{name}.parquet")
+        parquet.write_table(folder / f"data/split/{name}.parquet", table.to_arrow().cast(LABELLED))
     (folder / "data/split/thresholds.json").write_text(json.dumps({"low": 5.0, "high": 7.0}))
     YAML().dump(raw, folder / "params.yaml")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

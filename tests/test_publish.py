@@ -49,7 +49,7 @@ def test_a_dry_run_shows_the_folder(project: Path, capsys: pytest.CaptureFixture
 def test_a_folder_of_two_trainings_is_not_published(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = project / "models/checkpoint/movie_ratings.json"
     found = json.loads(path.read_text())
-    found["answerings"]["plot"]["calibration"]["scales"][0] *= 2
+    found["answerings"]["plot"]["calibration"]["bias"][0] += 1
     path.write_text(json.dumps(found))
     assert publish.main(["me/movies", "--dry-run"]) == 2
     assert "are not of one training" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def test_what_is_known_about_the_model(server: Server, served_model: Path) -> No
     assert card["version"] == Classifier.load(served_model).version
     assert card["thresholds"] == {"low": 5.0, "high": 7.0}
     assert card["metrics"]["validation"]["rows"] == 40
-    assert card["text"]["fields"] == ["title", "genres", "summary"]
+    assert {"title", "genres", "summary", "year", "cast"} <= set(card["text"]["fields"])
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,12 @@ def test_what_is_known_about_the_model(server: Server, served_model: Path) -> No
         ("/v1/predict", {"movies": [MOVIE, {"title": 7}]}, 422, "movies.1.title"),
         ("/v1/predict", {"movies": [{"title": "A", "vote_count": 7}]}, 422, "movies.0.vote_count"),
         ("/v1/predict", {"movies": [{"title": "A", "genres": "Drama"}]}, 422, "movies.0.genres"),
+        ("/v1/predict", {"movies": [{"title": "A", "year": "1994"}]}, 422, "movies.0.year"),
+        ("/v1/predict", {"movies": [{"title": "A", "year": 94}]}, 422, "movies.0.year"),
+        ("/v1/predict", {"movies": [{"title": "A", "runtime": 1.5}]}, 422, "movies.0.runtime"),
+        ("/v1/predict", {"movies": [{"title": "A", "cast": [1]}]}, 422, "movies.0.cast"),
+        ("/v1/predict", {"movies": [{"title": "A", "year": None, "runtime": 0, "cast": []}]}, 200, None),
+        ("/v1/predict", {"movies": [{"title": "A", "year": 1994, "directors": ["Ada \0 🎬"]}]}, 200, None),
         ("/v1/predict", {"movies": [{"title": "word " * 101}]}, 422, "movies.0.title"),
         ("/v1/predict", {"movies": [{}]}, 422, "movies.0.title"),
         ("/v1/predict", {"movies": [{"title": "NUL\0 inside", "summary": "\u202e right to left 🎬"}]}, 200, None),
@@ -260,7 +266,7 @@ def test_the_model_is_swapped_without_losing_a_request(trained: Path) -> None:
         metadata.write_text("{}")
         server.kill(signal.SIGHUP)
         assert "not a checkpoint's metadata" in server.wait_for("the old model goes on")["reason"]
-        whole["answerings"]["plot"]["calibration"]["scales"][0] *= 2
+        whole["answerings"]["plot"]["calibration"]["bias"][0] += 1
         metadata.write_text(json.dumps(whole))
         server.kill(signal.SIGHUP)
         new = server.wait_for("swapped")["version"]

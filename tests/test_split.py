@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,18 @@ def test_a_broken_input_is_one_line_that_names_it(cleaned_folder: Path, break_it
     assert done.stderr.startswith("error: data/clean/movies.parquet: ")
     assert complaint in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_by_time_the_newest_years_are_the_test_split(cleaned_folder: Path) -> None:
+    movies = [m | {"release_date": date(1950 + n % 60, 1, 1)} for n, m in enumerate(learnable(400))]
+    parquet.write_table("data/clean/movies.parquet", frame(*movies).to_arrow().cast(MOVIE))
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("by: film", "by: time"))
+    assert run("split", cleaned_folder).returncode == 0
+    years = {
+        name: pl.read_parquet(f"data/split/{name}.parquet")["release_date"].dt.year().to_list() for name in split.SPLITS
+    }
+    assert max(years["train"]) < min(years["validation"])
+    assert max(years["validation"]) < min(years["test"])
+    assert len(years["train"]) == pytest.approx(280, abs=10)
+    assert sum(map(len, years.values())) == 400

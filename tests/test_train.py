@@ -275,8 +275,10 @@ def test_half_of_the_dropped_movies_are_the_originals_request_the_others_anythin
 
 def test_each_epoch_leaves_facts_out_of_other_movies(options: Build, tiny_model: Path) -> None:
     tokenizer = pretrained.load_tokenizer(str(tiny_model))
-    table = rows(200).set_column(LABELLED.get_field_index("runtime"), LABELLED.field("runtime"), pa.array([100] * 200))
-    data = Rows(table, rows(20, 300), tokenizer, TextFormat(FIELDS, 32), options(text__field_dropout=0.3))
+    table = rows(200).set_column(
+        LABELLED.get_field_index("runtime"), LABELLED.field("runtime"), pa.array([100] * 200, pa.int32())
+    )
+    data = Rows(table, rows(20, 300), tokenizer, TextFormat(FIELDS, 32), options(train__epochs=2))
 
     def dropped(epoch: int) -> list[bool]:
         data.set_epoch(epoch)
@@ -296,3 +298,21 @@ def test_a_movie_of_few_votes_weighs_less() -> None:
     assert 0 < weights[2] < weights[0]  # of a table that counts votes, one without a count
     assert vote_weights([{"vote_count": None}, {}], 50).tolist() == [1.0, 1.0]
     assert vote_weights([{"vote_count": 5}, {"vote_count": 500}], 0).tolist() == [1.0, 1.0]
+
+
+def test_a_fact_changes_the_answer_and_may_be_left_out(options: Build, tmp_path: Path) -> None:
+    movies = [
+        m | {"summary": "A story.", "runtime": (80, 110, 110, 110, 160)[n % 5], "title": "Film"}
+        for n, m in enumerate(learnable(400))
+    ]
+    labels = [("bad", "average", "average", "average", "good")[n % 5] for n in range(400)]
+    table = pa.Table.from_pylist(
+        [m | {"rating": m["vote_average"], "label": label} for m, label in zip(movies, labels, strict=True)], LABELLED
+    )
+    fine_tune(table, table.slice(0, 100), THRESHOLDS, {}, options(), tmp_path / "state", tmp_path / "checkpoint")
+    classifier = Classifier.load(serve(tmp_path / "checkpoint"))
+    asked = [{"title": "Film", "summary": "A story.", "runtime": runtime} for runtime in (80, 160)]
+    bad, good = classifier.logits(asked)[1].argmax(axis=1)
+    assert (bad, good) == (0, 2)
+    (plain,) = classifier.logits([{"title": "Film", "summary": "A story."}])[1]
+    assert plain.argmax() == 1

@@ -1,15 +1,19 @@
-"""Training throughput: our batches against the original's recipe, every row padded to 512 tokens.
+"""Training throughput: our batches against the original's recipe, and frozen lower layers against full fine-tuning.
 
-The same model with no frozen layers, the same rows of data/split/train.parquet, the same batch size, forward,
-backward and optimizer step, in turns within one run. Writes benchmarks/throughput.json: movies a second of each, and
-their ratio round by round. --rows bounds the time it takes (the original's recipe is the slow one).
+The same model, the same rows of data/split/train.parquet and the same batch size, forward, backward and optimizer step,
+in turns within one run: every row padded to 512 tokens (the original's recipe); every batch padded to its longest row;
+and that with train.freeze_layers layers frozen, without and with an epoch's share in computing what these layers say.
+Writes benchmarks/throughput.json: movies a second of each, and their ratios round by round. --rows bounds the time that
+it takes (the original's recipe is the slow one).
 """
 
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,9 +21,10 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from stages import params, parquet, pretrained, storage
+from stages import frozen, params, parquet, pretrained, storage
 from stages.batches import pad
 from stages.command import exit_code
+from stages.params import Params
 from stages.schema import LABELLED
 from stages.text import TextFormat, encode
 
@@ -28,50 +33,96 @@ PADDED = 512
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
-    parser.add_argument("--rows", type=int, default=48, help="training rows in each round (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rows", type=int, default=64, help="training rows in each round (default: %(default)s)")
     rows = parser.parse_args().rows
     options = params.load()
-    table = parquet.read_table("data/split/train.parquet", LABELLED).slice(0, rows)
-    tokenizer = pretrained.load_tokenizer(options.model.name)
-    text = TextFormat(tuple(options.text.fields), options.text.max_length)
-    original = TextFormat(text.fields, PADDED)
-    movies = table.to_pylist()
-    seconds: dict[str, list[float]] = {"ours": [], "original": []}
+    movies = parquet.read_table("data/split/train.parquet", LABELLED).slice(0, rows).to_pylist()
+    seconds: dict[str, list[float]] = {}
     for turn in range(ROUNDS + 1):
-        for name, form, least in (("ours", text, 0), ("original", original, PADDED)):
-            ids = encode(tokenizer.backend_tokenizer, movies, form)
-            model = pretrained.load_model(options.model.name, options.train.seed)
-            took = epoch(model, ids, options.train.batch_size, int(tokenizer.pad_token_id), least)
+        for name, took in one_round(movies, options).items():
             if turn:  # the first warms up
-                seconds[name].append(took)
-    ratios = [slow / fast for fast, slow in zip(seconds["ours"], seconds["original"], strict=True)]
+                seconds.setdefault(name, []).append(took)
+
+    def ratio(slow: str, fast: str) -> dict[str, float]:
+        found = [a / b for a, b in zip(seconds[slow], seconds[fast], strict=True)]
+        return {"min": min(found), "median": statistics.median(found), "max": max(found)}
+
     storage.write_json(
         "benchmarks/throughput.json",
         {
             "rows": len(movies),
             "threads": torch.get_num_threads(),
+            "frozen_layers": options.train.freeze_layers,
             "movies_per_second": {name: len(movies) / statistics.median(took) for name, took in seconds.items()},
-            "ratio": {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)},
+            "ratio": ratio("original", "full"),
+            "frozen_ratio": ratio("full", "frozen"),
+            "frozen_ratio_with_features": ratio("full", "frozen_with_features"),
         },
     )
-    print(f"throughput: {statistics.median(ratios):.1f} times the original's recipe")
+    print(f"throughput: {ratio('original', 'full')['median']:.1f} times the original's recipe,", end=" ")
+    print(f"with frozen layers {ratio('full', 'frozen')['median']:.1f} times full fine-tuning")
 
 
-def epoch(model: PreTrainedModel, ids: Sequence[list[int]], batch_size: int, pad_id: int, least: int) -> float:
+def one_round(movies: Sequence[dict[str, object]], options: Params) -> dict[str, float]:
+    """Seconds for one epoch in each way."""
+    tokenizer = pretrained.load_tokenizer(options.model.name)
+    text = TextFormat(tuple(options.text.fields), options.text.max_length)
+    pad_id, layers = int(tokenizer.pad_token_id), options.train.freeze_layers
+
+    def fresh() -> PreTrainedModel:
+        return pretrained.load_model(options.model.name, options.train.seed)
+
+    ids = encode(tokenizer.backend_tokenizer, movies, text)
+    long = encode(tokenizer.backend_tokenizer, movies, TextFormat(text.fields, PADDED))
+    found = {
+        "full": epoch(fresh(), ids, options.train.batch_size, pad_id),
+        "original": epoch(fresh(), long, options.train.batch_size, pad_id, PADDED),
+    }
+    model = fresh()
+    frozen.freeze(model, layers)
+    with tempfile.TemporaryDirectory() as scratch:
+        start = time.perf_counter()
+        features = frozen.compute_features(model, layers, ids, pad_id, Path(scratch, "features.npy"))
+        once = time.perf_counter() - start
+        with frozen.upper_part(model, layers):
+            found["frozen"] = epoch(model, ids, options.train.batch_size, pad_id, features=features)
+    found["frozen_with_features"] = found["frozen"] + once / options.train.epochs
+    return found
+
+
+def epoch(
+    model: PreTrainedModel,
+    ids: Sequence[list[int]],
+    batch_size: int,
+    pad_id: int,
+    least: int = 0,
+    features: frozen.Features | None = None,
+) -> float:
     """Seconds for one pass of training over ``ids``, each batch padded to its longest row or to ``least`` tokens."""
     lengths = [len(row) for row in ids]
     generator = torch.Generator().manual_seed(0)
     order = list(LengthGroupedSampler(batch_size, lengths=lengths, generator=generator))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
     model.train()
     start = time.perf_counter()
     for first in range(0, len(order), batch_size):
-        input_ids, mask = pad([ids[row] for row in order[first : first + batch_size]], pad_id)
+        rows = order[first : first + batch_size]
+        input_ids, mask = pad([ids[row] for row in rows], pad_id)
         missing = max(0, least - input_ids.shape[1])
         input_ids = np.pad(input_ids, ((0, 0), (0, missing)), constant_values=pad_id)
         mask = np.pad(mask, ((0, 0), (0, missing)))
-        logits = model(input_ids=torch.from_numpy(input_ids), attention_mask=torch.from_numpy(mask)).logits
+        inputs = {"input_ids": torch.from_numpy(input_ids)}
+        if features is not None:
+            hidden = np.zeros((*input_ids.shape, model.config.hidden_size), dtype=np.float32)
+            for place, row in zip(hidden, rows, strict=True):
+                place[: lengths[row]] = features[row]
+            inputs = {"inputs_embeds": torch.from_numpy(hidden)}
+        logits = model(**inputs, attention_mask=torch.from_numpy(mask)).logits
         functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)).backward()
         optimizer.step()
         optimizer.zero_grad()

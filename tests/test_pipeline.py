@@ -19,8 +19,16 @@ from tests.conftest import ROOT
 
 SOURCES = get_args(params.Fetch.model_fields["source"].annotation)
 
-# Modules whose change alters no result: reading parameters, writing files, reporting errors.
-PLUMBING = {"stages.params", "stages.parquet", "stages.storage", "stages.command", "stages.errors", "stages"}
+# Modules whose change alters no result: reading parameters, writing files, reporting errors, several processes.
+PLUMBING = {
+    "stages.params",
+    "stages.parquet",
+    "stages.processes",
+    "stages.storage",
+    "stages.command",
+    "stages.errors",
+    "stages",
+}
 
 
 def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +62,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     values["model"]["name"] = str(tiny_model)
     values["text"]["max_length"] = 32
     values["train"] |= {"epochs": 1, "freeze_layers": 1}
-    values["baseline"]["c"] = [0.1]
+    values["baseline"] |= {"c": [0.1], "alphas": [3.0]}
     values["evaluate"]["bootstrap"] = 100
     yaml.dump(values, folder / "params.yaml")
     ok(folder, "git", "init", "-q")
@@ -78,7 +86,8 @@ def test_every_figure_adds_up(clone: Path) -> None:
     for name in [*headline, "expected_calibration_error", "quadratic_kappa"]:
         assert isinstance(evaluated[name], float), name
     assert sum(map(sum, evaluated["confusion"])) == split["rows"]["test"] == evaluated["rows"]
-    assert set(evaluated["minus_baseline"]) == {"majority", "tfidf_logreg"}
+    assert set(evaluated["minus_baseline"]) == set(get_args(params.BaselineName)) == set(metrics("baseline"))
+    assert evaluated["without_facts"]["rows"] == evaluated["rows"]
     assert metrics("baseline")["majority"]["balanced_accuracy"] == pytest.approx(1 / 3)
 
 
@@ -89,7 +98,7 @@ def test_metrics_hold_no_movie_text(clone: Path) -> None:
 
 
 def test_the_reports_need_no_network(clone: Path) -> None:
-    for name in ("explore", "evaluate"):
+    for name in ("explore", "report"):
         page = (clone / "data" / "reports" / f"{name}.html").read_text()
         assert "<svg" in page
         for loading in ("<script", "src=", "@import", "<link"):
@@ -118,8 +127,8 @@ def test_the_plots_can_be_drawn(clone: Path) -> None:
 
 def test_an_experiment_in_a_copy_of_the_repository(clone: Path) -> None:
     output = ok(clone, "dvc", "exp", "run", "--temp", "-n", "faster", "-S", "train.learning_rate=3e-5")
-    # A learning rate concerns three stages and no other.
-    assert re.findall(r"Running stage '(\w+)'", output) == ["train", "export", "evaluate"]
+    # A learning rate concerns four stages and no other.
+    assert re.findall(r"Running stage '(\w+)'", output) == ["train", "export", "evaluate", "report"]
     shown = json.loads(ok(clone, "dvc", "exp", "show", "--json"))
     names = [e["revs"][0]["name"] for rev in shown for e in rev["experiments"] or []]
     assert names == ["faster"]

@@ -14,7 +14,7 @@ from typing import Any
 from stages.report import TITLES
 
 README = Path("README.md")
-STUDIES = ("sample", "wikidata")
+STUDIES = ("sample",)
 KINDS = ("balanced_accuracy", "macro_f1")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks._folds import Fold, by_film, by_time, smaller
-from stages import baseline, checkpoint, linear, metrics, params, parquet, pretrained, storage
+from stages import baseline, checkpoint, metrics, params, parquet, pretrained, storage
 from stages.calibration import fit_answering
 from stages.ceiling import noise_ceiling
 from stages.command import exit_code
@@ -29,8 +29,8 @@ from stages.embeddings import embed
 from stages.inference import ClassLogits
 from stages.labels import CLASSES
 from stages.params import Params
-from stages.ridge import fit_linear
-from stages.rows import vote_weights
+from stages.ridge import fit_linear, fit_part
+from stages.rows import drop_fields, vote_weights
 from stages.schema import MOVIE
 from stages.text import FORMAT, PLOT, TextFormat, encode, without
 from stages.train import fine_tune
@@ -96,7 +96,7 @@ class Study:
     def model(self) -> dict[str, Any]:
         """The model and each of its parts alone, with facts and without, and what the report draws of it."""
         answered: dict[str, dict[str, Answers]] = {}
-        tables = [self.transformer(self.options, fold, f"fold {n}") for n, fold in enumerate(self.folds)]
+        tables = [self.logits(self.options, fold, f"fold {n}") for n, fold in enumerate(self.folds)]
         for view in VIEWS:
             answered[view] = {
                 name: self.pooled([self.decide(f, t, view, part) for f, t in zip(self.folds, tables, strict=True)])
@@ -117,7 +117,7 @@ class Study:
 
     def baselines(self) -> dict[str, Any]:
         """Every baseline on the same folds and fields, and the model's paired difference to each."""
-        tables = [self.transformer(self.options, fold, f"fold {n}") for n, fold in enumerate(self.folds)]
+        tables = [self.logits(self.options, fold, f"fold {n}") for n, fold in enumerate(self.folds)]
         found: dict[str, Any] = {}
         for view in VIEWS:
             ours = self.pooled([self.decide(f, t, view) for f, t in zip(self.folds, tables, strict=True)])
@@ -161,7 +161,7 @@ class Study:
         found = {}
         for share in (*SIZES, 1.0):
             folds = [smaller(fold, self.movies, share) if share < 1 else fold for fold in self.folds]
-            tables = [self.transformer(self.options, fold, f"share {share}") for fold in folds]
+            tables = [self.logits(self.options, fold, f"share {share}") for fold in folds]
             rows = int(np.mean([len(fold.train) for fold in folds]))
             found[str(share)] = {"training_rows": rows} | {
                 view: self.figures(self.pooled([self.decide(f, t, view) for f, t in zip(folds, tables, strict=True)]))
@@ -172,8 +172,8 @@ class Study:
     def time(self) -> dict[str, Any]:
         """Trained on older movies and asked about the newest, beside its figures for the same movies at random."""
         fold = by_time(self.movies, self.options)
-        aged = self.decide(fold, self.transformer(self.options, fold, "by time"), "facts")
-        parts = [(f, self.transformer(self.options, f, f"fold {n}")) for n, f in enumerate(self.folds)]
+        aged = self.decide(fold, self.logits(self.options, fold, "by time"), "facts")
+        parts = [(f, self.logits(self.options, f, f"fold {n}")) for n, f in enumerate(self.folds)]
         kept = self.pooled([self.decide(f, table, "facts") for f, table in parts])
         mixed = Answers(fold.test, self.labels[fold.test], kept.predicted[fold.test], kept.probabilities[fold.test])
         years = [self.movies[row]["release_date"].year for row in fold.test]
@@ -186,13 +186,27 @@ class Study:
 
     def some(self, options: Params, folds: list[Fold]) -> dict[str, Any]:
         """Figures of the transformer alone on a few folds."""
-        tables = [self.transformer(options, fold, "some") for fold in folds]
+        tables = [self.logits(options, fold, "some") for fold in folds]
         parts = [self.decide(f, t, "facts", slice(0, 1)) for f, t in zip(folds, tables, strict=True)]
         return self.figures(self.pooled(parts))
 
+    def logits(self, options: Params, fold: Fold, what: str) -> Tables:
+        """Logits (parts, movies, classes) for the validation and test movies of a fold, of both views."""
+        train, held, test = ([self.movies[i] for i in part] for part in (fold.train, fold.validation, fold.test))
+        ratings, expected = (np.array([movie["vote_average"] for movie in part]) for part in (train, held))
+        dropped = drop_fields(train, options.text.fields, options.train.seed) if options.text.field_dropout else []
+        weights = vote_weights(train, options.train.vote_weighting)
+        linear, _ = fit_part(
+            train, dropped, ratings, weights, held, expected,
+            fields=options.text.fields, thresholds=fold.thresholds, options=options.linear,
+        )  # fmt: skip
+        found = self.transformer(options, fold, what)
+        asked = {"facts": [*held, *test], "plot": [without(movie, self.facts) for movie in (*held, *test)]}
+        return {view: np.stack([found[view], linear.logits(asked[view])]) for view in VIEWS}
+
     def transformer(self, options: Params, fold: Fold, what: str) -> Tables:
-        """Logits of the model's parts for the validation and test movies of a fold, of both views; kept on disk."""
-        relevant = options.model_dump(include={"model", "text", "linear", "train"})
+        """The transformer's part of that, kept on disk: the linear part is fitted in a moment."""
+        relevant = options.model_dump(include={"model", "text", "train"})
         rows = [part.tolist() for part in (fold.train, fold.validation, fold.test)]
         key = json.dumps([relevant, rows, FORMAT, storage.sha256(CLEAN)], sort_keys=True)
         path = WORK / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
@@ -200,10 +214,11 @@ class Study:
             print(f"study: training, {what}", file=sys.stderr)
             folder = WORK / "checkpoint"
             tables = [fold.table(self.movies, part) for part in (fold.train, fold.validation)]
-            fine_tune(tables[0], tables[1], fold.thresholds, {"study": path.stem}, options, WORK / "state", folder)
+            alone = changed(options, "linear", {"use": False})
+            fine_tune(tables[0], tables[1], fold.thresholds, {"study": path.stem}, alone, WORK / "state", folder)
             asked = [self.movies[row] for row in (*fold.validation, *fold.test)]
             bare = [without(movie, self.facts) for movie in asked]
-            found = {"facts": part_logits(folder, asked), "plot": part_logits(folder, bare)}
+            found = {"facts": transformer_logits(folder, asked), "plot": transformer_logits(folder, bare)}
             with storage.whole(path) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, facts=found["facts"], plot=found["plot"])
             shutil.rmtree(folder)
@@ -243,7 +258,7 @@ class Study:
         ratings, expected = (np.array([movie["vote_average"] for movie in part]) for part in (train, held))
         model, _ = fit_linear(
             train, ratings, vote_weights(train, self.options.train.vote_weighting), held, expected, fields=fields,
-            thresholds=fold.thresholds, alphas=self.options.linear.alphas, min_movies=self.options.linear.min_movies,
+            thresholds=fold.thresholds, options=self.options.linear,
         )  # fmt: skip
         return self.decide(fold, {"facts": model.logits([*held, *test])[None]}, "facts")
 
@@ -278,13 +293,12 @@ class Study:
         return metrics.bootstrap(rows, figure, self.options.evaluate.bootstrap, self.options.evaluate.seed)
 
 
-def part_logits(folder: Path, movies: list[dict[str, Any]]) -> Floats:
-    """Logits (parts, movies, classes) of a checkpoint, by torch: that its export answers alike is export's to prove."""
+def transformer_logits(folder: Path, movies: list[dict[str, Any]]) -> Floats:
+    """Class logits (movies, classes) of a checkpoint, by torch: that its export answers alike is export's to prove."""
     metadata = checkpoint.read(folder)
     model, tokenizer = pretrained.load_checkpoint(folder)
     ids = encode(tokenizer.backend_tokenizer, movies, metadata.text)
-    parts = [ClassLogits(model, metadata.head, metadata.thresholds).of(ids, int(tokenizer.pad_token_id))]
-    return np.stack([*parts, linear.read(folder).logits(movies)] if metadata.has_linear else parts)
+    return ClassLogits(model, metadata.head, metadata.thresholds).of(ids, int(tokenizer.pad_token_id))
 
 
 def changed(options: Params, group: str, values: dict[str, Any]) -> Params:

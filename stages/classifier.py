@@ -17,7 +17,7 @@ from stages.batches import by_length, pad
 from stages.decision import Floats, Ints, facts_known
 from stages.errors import UserError
 from stages.labels import CLASSES
-from stages.linear import LinearModel
+from stages.linear import LinearPart
 
 MODEL: Final = "models/movie-rating"
 RANGES: Final = {"year": (1870, 2100), "runtime": (0, 10_000)}  # minutes
@@ -34,7 +34,7 @@ class Prediction(NamedTuple):
 class Classifier:
     """A served model that answers with labels and probabilities; see `Classifier.load`."""
 
-    def __init__(self, session: Any, tokenizer: Tokenizer, linear: LinearModel | None, model: served.Served):
+    def __init__(self, session: Any, tokenizer: Tokenizer, linear: LinearPart | None, model: served.Served):
         self._session, self._tokenizer, self._linear, self._model = session, tokenizer, linear, model
 
     @classmethod

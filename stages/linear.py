@@ -18,9 +18,9 @@ from typing import Any, Final
 import numpy as np
 
 from stages import storage
-from stages.decision import Floats
+from stages.decision import Floats, facts_known
 from stages.errors import UserError
-from stages.labels import Thresholds
+from stages.labels import CLASSES, Thresholds
 from stages.text import compose, has, names, number
 
 FILE: Final = "linear.json"
@@ -67,6 +67,26 @@ class LinearModel:
         return rating + sum(value / length * self.words[word][1] for word, value in values.items())
 
 
+@dataclass(frozen=True)
+class LinearPart:
+    """Two linear models: one for movies whose facts are known, and one that reads title, genres and summary alone.
+
+    Words say more where nothing else is known: a single set of weights for both would suit neither.
+    """
+
+    facts: LinearModel
+    plot: LinearModel
+
+    def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
+        """Log-probabilities of the classes, shape (movies, classes), before calibration."""
+        logits = np.zeros((len(movies), len(CLASSES)))
+        known = facts_known(movies, self.facts.fields)
+        for rows, model in ((np.flatnonzero(known), self.facts), (np.flatnonzero(~known), self.plot)):
+            if len(rows):
+                logits[rows] = model.logits([movies[int(row)] for row in rows])
+        return logits
+
+
 def class_logits(ratings: Floats, thresholds: Thresholds, spread: float) -> Floats:
     """Log-probabilities (rows, classes) that a rating predicted as ``ratings`` (rows,) turns out in each class.
 
@@ -107,14 +127,14 @@ def words(movie: Mapping[str, Any], fields: Sequence[str]) -> list[str]:
     return [*found, *(f"{one} {other}" for one, other in pairwise(found))]
 
 
-def write(folder: Path, model: LinearModel) -> None:
-    """Put the model into a checkpoint folder."""
+def write(folder: Path, part: LinearPart) -> None:
+    """Put the linear part into a checkpoint folder."""
     # On one line: with a line for each of its numbers it would be three times as long.
-    (folder / FILE).write_text(json.dumps(asdict(model), ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / FILE).write_text(json.dumps(asdict(part), ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read(folder: str | Path) -> LinearModel:
-    """Read the model of a checkpoint folder.
+def read(folder: str | Path) -> LinearPart:
+    """Read the linear part of a checkpoint folder.
 
     Raises:
         UserError: the file is missing or broken.
@@ -122,13 +142,17 @@ def read(folder: str | Path) -> LinearModel:
     path = Path(folder, FILE)
     found = storage.read_json(path)
     try:
-        return LinearModel(
-            fields=tuple(found["fields"]),
-            thresholds=Thresholds(**found["thresholds"]),
-            intercept=float(found["intercept"]),
-            spread=float(found["spread"]),
-            facts={str(name): float(weight) for name, weight in found["facts"].items()},
-            words={str(word): (float(idf), float(weight)) for word, (idf, weight) in found["words"].items()},
-        )
+        return LinearPart(_model(found["facts"]), _model(found["plot"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: not a linear model ({error})") from None
+        raise UserError(f"{path}: not a linear part ({error})") from None
+
+
+def _model(found: dict[str, Any]) -> LinearModel:
+    return LinearModel(
+        fields=tuple(found["fields"]),
+        thresholds=Thresholds(**found["thresholds"]),
+        intercept=float(found["intercept"]),
+        spread=float(found["spread"]),
+        facts={str(name): float(weight) for name, weight in found["facts"].items()},
+        words={str(word): (float(idf), float(weight)) for word, (idf, weight) in found["words"].items()},
+    )

@@ -8,39 +8,79 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import Ridge
 
-from stages.decision import Floats
+from stages.decision import Floats, facts_known
 from stages.labels import Thresholds
-from stages.linear import LinearModel, facts, words
+from stages.linear import LinearModel, LinearPart, facts, words
+from stages.params import Linear
+from stages.text import PLOT
+
+Movies = Sequence[Mapping[str, Any]]
 
 # Of the TF-IDF values beside the facts' ones: a plot has a hundred words and is one movie.
 WORD_SCALE: Final = 1.5
 
 
-def fit_linear(
-    train: Sequence[Mapping[str, Any]],
+def fit_part(
+    train: Movies,
+    dropped: Movies,
     ratings: Floats,
     weights: Floats,
-    validation: Sequence[Mapping[str, Any]],
+    validation: Movies,
     validation_ratings: Floats,
     *,
     fields: Sequence[str],
     thresholds: Thresholds,
-    alphas: Sequence[float],
-    min_movies: int,
+    options: Linear,
+) -> tuple[LinearPart, dict[str, float]]:
+    """Fit both models of the linear part; return it and the strength that was chosen for each.
+
+    ``dropped`` are the training movies once more with facts left out (`stages.rows.drop_fields`), or none: those of
+    which enough is left belong to what the first model must answer.
+    """
+    plot = [field for field in fields if field in PLOT]
+    kept = np.flatnonzero(facts_known(dropped, fields))
+    whole, alpha = fit_linear(
+        [*train, *(dropped[int(row)] for row in kept)],
+        np.append(ratings, ratings[kept]),
+        np.append(weights, weights[kept]),
+        validation,
+        validation_ratings,
+        fields=fields,
+        thresholds=thresholds,
+        options=options,
+    )
+    if set(plot) == set(fields):
+        return LinearPart(whole, whole), {"facts": alpha, "plot": alpha}
+    bare, bare_alpha = fit_linear(
+        train, ratings, weights, validation, validation_ratings, fields=plot, thresholds=thresholds, options=options
+    )
+    return LinearPart(whole, bare), {"facts": alpha, "plot": bare_alpha}
+
+
+def fit_linear(
+    train: Movies,
+    ratings: Floats,
+    weights: Floats,
+    validation: Movies,
+    validation_ratings: Floats,
+    *,
+    fields: Sequence[str],
+    thresholds: Thresholds,
+    options: Linear,
 ) -> tuple[LinearModel, float]:
     """Fit on ``train`` with its ``ratings`` and row ``weights``; return the model and the strength that was chosen.
 
-    A word or a fact of fewer than ``min_movies`` training movies gets no weight. The strength out of ``alphas`` is the
-    one with the least squared error on ``validation``.
+    A word or a fact of fewer than ``options.min_movies`` training movies gets no weight. The strength out of
+    ``options.alphas`` is the one with the least squared error on ``validation``.
     """
-    tfidf = TfidfVectorizer(analyzer=lambda movie: words(movie, fields), sublinear_tf=True, min_df=min_movies)
-    counts = CountVectorizer(analyzer=lambda movie: facts(movie, fields), binary=True, min_df=min_movies)
+    tfidf = TfidfVectorizer(analyzer=lambda movie: words(movie, fields), sublinear_tf=True, min_df=options.min_movies)
+    counts = CountVectorizer(analyzer=lambda movie: facts(movie, fields), binary=True, min_df=options.min_movies)
     parts = [(tfidf, WORD_SCALE)] if {"title", "summary"} & set(fields) else []
     parts += [(counts, 1.0)] if set(fields) - {"title", "summary"} else []
     table = sparse.hstack([scale * part.fit_transform(train) for part, scale in parts]).tocsr()
     held = sparse.hstack([scale * part.transform(validation) for part, scale in parts]).tocsr()
     fits = []
-    for alpha in alphas:
+    for alpha in options.alphas:
         ridge = Ridge(alpha=alpha).fit(table, ratings, sample_weight=weights)
         fits.append((float(np.mean((ridge.predict(held) - validation_ratings) ** 2)), alpha, ridge))
     error, alpha, ridge = min(fits, key=lambda fit: fit[0])

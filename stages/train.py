@@ -42,11 +42,11 @@ from stages.errors import UserError
 from stages.head import OUTPUTS, Head
 from stages.inference import ClassLogits
 from stages.labels import CLASSES, Thresholds, class_indices, class_shares
-from stages.linear import LinearModel
+from stages.linear import LinearPart
 from stages.linear import write as write_linear
 from stages.objectives import RatingLoss, class_logits
 from stages.params import Params
-from stages.ridge import fit_linear
+from stages.ridge import fit_part
 from stages.rows import Collator, Rows
 from stages.schema import LABELLED
 from stages.text import PLOT, TextFormat, encode, without
@@ -109,7 +109,7 @@ def fine_tune(
     if not processes.is_first():
         return best
 
-    linear, alpha = _fit_linear(rows, text, thresholds, options) if options.linear.use else (None, None)
+    linear, alphas = _fit_linear(rows, text, thresholds, options) if options.linear.use else (None, {})
     answerings, figures = _fit_answerings(model, tokenizer, rows, head, linear, text, thresholds, options)
     metadata = checkpoint.Metadata(
         thresholds=thresholds,
@@ -134,22 +134,22 @@ def fine_tune(
         with storage.whole(curves) as temporary:
             shutil.copytree(state / "live" / "plots" / "metrics", temporary)
     storage.remove(state)
-    return best | ({"linear_alpha": alpha} if linear else {}) | {"validation": figures}
+    return best | {"linear_alpha": alphas, "validation": figures}
 
 
-def _fit_linear(rows: Rows, text: TextFormat, thresholds: Thresholds, options: Params) -> tuple[LinearModel, float]:
-    """The linear part, which sees every training movie whole and, where fields are dropped, once more without some."""
-    copies = 2 if rows.dropped else 1
-    return fit_linear(
-        [*rows.movies[: len(rows.train)], *rows.dropped],
-        np.tile(rows.ratings[rows.train], copies),
-        np.tile(rows.weights[rows.train], copies),
+def _fit_linear(
+    rows: Rows, text: TextFormat, thresholds: Thresholds, options: Params
+) -> tuple[LinearPart, dict[str, float]]:
+    return fit_part(
+        rows.movies[: len(rows.train)],
+        rows.dropped,
+        rows.ratings[rows.train],
+        rows.weights[rows.train],
         rows.movies[len(rows.train) :],
         rows.ratings[rows.validation],
         fields=text.fields,
         thresholds=thresholds,
-        alphas=options.linear.alphas,
-        min_movies=options.linear.min_movies,
+        options=options.linear,
     )
 
 
@@ -158,7 +158,7 @@ def _fit_answerings(
     tokenizer: PreTrainedTokenizerBase,
     rows: Rows,
     head: Head,
-    linear: LinearModel | None,
+    linear: LinearPart | None,
     text: TextFormat,
     thresholds: Thresholds,
     options: Params,
@@ -194,9 +194,9 @@ def _fit_answerings(
         }
     alone = fit_calibration(tables["facts"][:1], labels).probabilities(tables["facts"][:1])
     figures["transformer_alone"] = _surprise(labels, alone)
-    return Answerings(**fitted), figures if facts else {"plot": figures["plot"]} | {
-        "transformer_alone": figures["transformer_alone"]
-    }
+    if not facts:
+        del figures["facts"]  # there is nothing to tell them apart by
+    return Answerings(**fitted), figures
 
 
 class _Curves(TrainerCallback):

@@ -11,19 +11,21 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from stages import linear
 from stages.errors import UserError
 from stages.labels import Thresholds
-from stages.linear import LinearModel, class_logits, facts
-from stages.ridge import WORD_SCALE, fit_linear
-from stages.text import FIELDS
+from stages.linear import LinearModel, LinearPart, class_logits, facts
+from stages.params import Linear
+from stages.ridge import WORD_SCALE, fit_linear, fit_part
+from stages.text import FIELDS, PLOT
 from tests.conftest import learnable
 
 THRESHOLDS = Thresholds(5.0, 7.0)
+OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2)
 
 
 def fit(movies: list[dict[str, Any]], fields: tuple[str, ...] = FIELDS) -> LinearModel:
     ratings = np.array([movie["vote_average"] for movie in movies])
     model, alpha = fit_linear(
         movies, ratings, np.ones(len(movies)), movies[:50], ratings[:50],
-        fields=fields, thresholds=THRESHOLDS, alphas=[0.01, 100.0], min_movies=2,
+        fields=fields, thresholds=THRESHOLDS, options=OPTIONS,
     )  # fmt: skip
     assert alpha == 0.01
     return model
@@ -70,11 +72,33 @@ def test_a_rating_at_a_threshold_is_on_either_side_with_even_odds() -> None:
 
 
 def test_it_comes_back_from_its_file_and_a_broken_file_is_named(tmp_path: Path) -> None:
-    model = fit(learnable(100))
-    linear.write(tmp_path, model)
-    assert linear.read(tmp_path) == model
+    part = LinearPart(fit(learnable(100)), fit(learnable(100), ("title", "summary")))
+    linear.write(tmp_path, part)
+    assert linear.read(tmp_path) == part
     found = json.loads((tmp_path / "linear.json").read_text())
-    del found["spread"]
+    del found["plot"]["spread"]
     (tmp_path / "linear.json").write_text(json.dumps(found))
-    with pytest.raises(UserError, match=r"linear\.json: not a linear model"):
+    with pytest.raises(UserError, match=r"linear\.json: not a linear part"):
         linear.read(tmp_path)
+
+
+def test_a_movie_without_its_facts_is_answered_by_the_model_of_plots() -> None:
+    movies = [
+        movie | {"year": 1990 + n % 20, "runtime": 90, "cast": ["A B"], "directors": ["C D"], "spoken_languages": ["E"]}
+        for n, movie in enumerate(learnable(100))
+    ]
+    ratings = np.array([movie["vote_average"] for movie in movies])
+    part, alphas = fit_part(
+        movies, [], ratings, np.ones(100), movies[:50], ratings[:50],
+        fields=FIELDS, thresholds=THRESHOLDS, options=OPTIONS,
+    )  # fmt: skip
+    assert alphas.keys() == {"facts", "plot"}
+    assert part.plot.fields == PLOT
+    bare = learnable(100)
+    found = part.logits([movies[0], bare[1], movies[2]])
+    assert np.allclose(found[[0, 2]], part.facts.logits([movies[0], movies[2]]))
+    assert np.allclose(found[1], part.plot.logits([bare[1]])[0])
+    alone, _ = fit_part(
+        bare, [], ratings, np.ones(100), bare[:50], ratings[:50], fields=PLOT, thresholds=THRESHOLDS, options=OPTIONS
+    )
+    assert alone.facts == alone.plot

@@ -15,11 +15,8 @@ def test_the_result_tables_are_made_of_the_committed_figures() -> None:
 
 
 def test_the_throughput_is_the_committed_one() -> None:
-    found = json.loads((ROOT / "benchmarks/throughput.json").read_text())
-    text = " ".join(README.split())
-    assert f"{found['ratio']['median']:.1f} times as many movies a second" in text
-    assert f"{found['frozen_layers']} layers frozen, {found['frozen_ratio']['median']:.1f} times as many again" in text
-    assert f"({found['frozen_ratio_with_features']['median']:.1f} with the one pass through them)" in text
+    ratio = json.loads((ROOT / "benchmarks/throughput.json").read_text())["ratio"]["median"]
+    assert f"{ratio:.1f} times as many movies a second" in README
 
 
 def test_the_collecting_is_as_committed() -> None:

@@ -309,7 +309,8 @@ def test_a_fact_changes_the_answer_and_may_be_left_out(options: Build, tmp_path:
     table = pa.Table.from_pylist(
         [m | {"rating": m["vote_average"], "label": label} for m, label in zip(movies, labels, strict=True)], LABELLED
     )
-    fine_tune(table, table.slice(0, 100), THRESHOLDS, {}, options(), tmp_path / "state", tmp_path / "checkpoint")
+    chosen = options(text__fields=["title", "runtime", "summary"])
+    fine_tune(table, table.slice(0, 100), THRESHOLDS, {}, chosen, tmp_path / "state", tmp_path / "checkpoint")
     classifier = Classifier.load(serve(tmp_path / "checkpoint"))
     asked = [{"title": "Film", "summary": "A story.", "runtime": runtime} for runtime in (80, 160)]
     bad, good = classifier.logits(asked)[1].argmax(axis=1)

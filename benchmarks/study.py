@@ -11,8 +11,9 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,10 +30,10 @@ from stages.embeddings import embed
 from stages.inference import ClassLogits
 from stages.labels import CLASSES
 from stages.params import Params
-from stages.ridge import fit_linear, fit_part
+from stages.ridge import Rated, fit_linear, fit_part
 from stages.rows import drop_fields, vote_weights
 from stages.schema import MOVIE
-from stages.text import FORMAT, PLOT, TextFormat, encode, without
+from stages.text import FORMAT, PLOT, TextFormat, encode, facts_among, without
 from stages.train import fine_tune
 
 WORK: Final = Path("data/study")
@@ -87,19 +88,23 @@ class Study:
         self.options = options
         self.movies: list[dict[str, Any]] = parquet.read_table(CLEAN, MOVIE).to_pylist()
         self.folds = by_film(self.movies, options)
-        self.facts = [field for field in options.text.fields if field not in PLOT]
+        self.facts = facts_among(options.text.fields)
         self.labels = np.zeros(len(self.movies), dtype=np.int64)
         for fold in self.folds:
             self.labels[fold.test] = fold.labels[fold.test]
         self._embeddings: dict[tuple[str, ...], Floats] = {}
 
+    @cached_property
+    def tables(self) -> list[Tables]:
+        """The logits of the model itself, fold by fold."""
+        return [self.logits(self.options, fold, f"fold {n}") for n, fold in enumerate(self.folds)]
+
     def model(self) -> dict[str, Any]:
         """The model and each of its parts alone, with facts and without, and what the report draws of it."""
         answered: dict[str, dict[str, Answers]] = {}
-        tables = [self.logits(self.options, fold, f"fold {n}") for n, fold in enumerate(self.folds)]
         for view in VIEWS:
             answered[view] = {
-                name: self.pooled([self.decide(f, t, view, part) for f, t in zip(self.folds, tables, strict=True)])
+                name: self.pooled([self.decide(f, t, view, part) for f, t in zip(self.folds, self.tables, strict=True)])
                 for name, part in {"model": slice(None), "transformer": slice(0, 1), "linear": slice(1, 2)}.items()
             }
         whole = answered["facts"]["model"]
@@ -117,10 +122,9 @@ class Study:
 
     def baselines(self) -> dict[str, Any]:
         """Every baseline on the same folds and fields, and the model's paired difference to each."""
-        tables = [self.logits(self.options, fold, f"fold {n}") for n, fold in enumerate(self.folds)]
         found: dict[str, Any] = {}
         for view in VIEWS:
-            ours = self.pooled([self.decide(f, t, view) for f, t in zip(self.folds, tables, strict=True)])
+            ours = self.pooled([self.decide(f, t, view) for f, t in zip(self.folds, self.tables, strict=True)])
             answered = {
                 name: self.pooled([self.baseline(name, view, n, fold) for n, fold in enumerate(self.folds)])
                 for name in self.options.baseline.models
@@ -161,7 +165,7 @@ class Study:
         found = {}
         for share in (*SIZES, 1.0):
             folds = [smaller(fold, self.movies, share) if share < 1 else fold for fold in self.folds]
-            tables = [self.logits(self.options, fold, f"share {share}") for fold in folds]
+            tables = [self.logits(self.options, fold, f"share {share}") for fold in folds] if share < 1 else self.tables
             rows = int(np.mean([len(fold.train) for fold in folds]))
             found[str(share)] = {"training_rows": rows} | {
                 view: self.figures(self.pooled([self.decide(f, t, view) for f, t in zip(folds, tables, strict=True)]))
@@ -173,8 +177,7 @@ class Study:
         """Trained on older movies and asked about the newest, beside its figures for the same movies at random."""
         fold = by_time(self.movies, self.options)
         aged = self.decide(fold, self.logits(self.options, fold, "by time"), "facts")
-        parts = [(f, self.logits(self.options, f, f"fold {n}")) for n, f in enumerate(self.folds)]
-        kept = self.pooled([self.decide(f, table, "facts") for f, table in parts])
+        kept = self.pooled([self.decide(f, t, "facts") for f, t in zip(self.folds, self.tables, strict=True)])
         mixed = Answers(fold.test, self.labels[fold.test], kept.predicted[fold.test], kept.probabilities[fold.test])
         years = [self.movies[row]["release_date"].year for row in fold.test]
         return {
@@ -186,22 +189,20 @@ class Study:
 
     def some(self, options: Params, folds: list[Fold]) -> dict[str, Any]:
         """Figures of the transformer alone on a few folds."""
-        tables = [self.logits(options, fold, "some") for fold in folds]
-        parts = [self.decide(f, t, "facts", slice(0, 1)) for f, t in zip(folds, tables, strict=True)]
+        tables = [{"facts": self.transformer(options, fold, "some")["facts"][None]} for fold in folds]
+        parts = [self.decide(f, t, "facts") for f, t in zip(folds, tables, strict=True)]
         return self.figures(self.pooled(parts))
 
     def logits(self, options: Params, fold: Fold, what: str) -> Tables:
         """Logits (parts, movies, classes) for the validation and test movies of a fold, of both views."""
-        train, held, test = ([self.movies[i] for i in part] for part in (fold.train, fold.validation, fold.test))
-        ratings, expected = (np.array([movie["vote_average"] for movie in part]) for part in (train, held))
-        dropped = drop_fields(train, options.text.fields, options.train.seed) if options.text.field_dropout else []
-        weights = vote_weights(train, options.train.vote_weighting)
-        linear, _ = fit_part(
-            train, dropped, ratings, weights, held, expected,
-            fields=options.text.fields, thresholds=fold.thresholds, options=options.linear,
-        )  # fmt: skip
+        train, held = self.rated(fold.train), self.rated(fold.validation)
+        dropped = (
+            drop_fields(train.movies, options.text.fields, options.train.seed) if options.text.field_dropout else []
+        )
+        linear, _ = fit_part(train, dropped, held, options.text.fields, fold.thresholds, options.linear)
         found = self.transformer(options, fold, what)
-        asked = {"facts": [*held, *test], "plot": [without(movie, self.facts) for movie in (*held, *test)]}
+        whole = [self.movies[row] for row in (*fold.validation, *fold.test)]
+        asked = {"facts": whole, "plot": [without(movie, self.facts) for movie in whole]}
         return {view: np.stack([found[view], linear.logits(asked[view])]) for view in VIEWS}
 
     def transformer(self, options: Params, fold: Fold, what: str) -> Tables:
@@ -254,13 +255,16 @@ class Study:
 
     def linear(self, fields: Sequence[str], fold: Fold) -> Answers:
         """The linear part alone, on these fields."""
-        train, held, test = ([self.movies[i] for i in part] for part in (fold.train, fold.validation, fold.test))
-        ratings, expected = (np.array([movie["vote_average"] for movie in part]) for part in (train, held))
-        model, _ = fit_linear(
-            train, ratings, vote_weights(train, self.options.train.vote_weighting), held, expected, fields=fields,
-            thresholds=fold.thresholds, options=self.options.linear,
-        )  # fmt: skip
-        return self.decide(fold, {"facts": model.logits([*held, *test])[None]}, "facts")
+        train, held = self.rated(fold.train), self.rated(fold.validation)
+        model, _ = fit_linear(train, held, fields, fold.thresholds, self.options.linear)
+        asked = [self.movies[row] for row in (*fold.validation, *fold.test)]
+        return self.decide(fold, {"facts": model.logits(asked)[None]}, "facts")
+
+    def rated(self, rows: Ints) -> Rated:
+        """Movies as the linear part learns from them."""
+        movies = [self.movies[row] for row in rows]
+        ratings = np.array([movie["vote_average"] for movie in movies])
+        return Rated(movies, ratings, vote_weights(movies, self.options.train.vote_weighting))
 
     def pooled(self, parts: list[Answers]) -> Answers:
         """The answers of several folds, in the order of the movies."""
@@ -274,23 +278,15 @@ class Study:
 
     def figures(self, answers: Answers) -> dict[str, Any]:
         """Figures of merit with 95% intervals, by bootstrap over movies."""
-        labels, predicted = answers.labels, answers.predicted
-        return metrics.scores(labels, predicted, answers.probabilities) | {
-            "interval_95": self._bootstrap(len(labels), lambda i: metrics.fast_scores(labels[i], predicted[i]))
+        drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
+        return metrics.scores(answers.labels, answers.predicted, answers.probabilities) | {
+            "interval_95": metrics.intervals(answers.labels, answers.predicted, *drawn)
         }
 
     def difference(self, ours: Answers, theirs: Answers) -> dict[str, Any]:
         """The paired difference of two sets of answers to the same movies."""
-
-        def gain(i: Ints) -> dict[str, float]:
-            one, other = (metrics.fast_scores(self.labels[i], a.predicted[i]) for a in (ours, theirs))
-            return {name: one[name] - other[name] for name in one}
-
-        rows = len(self.labels)
-        return {"difference": gain(np.arange(rows)), "interval_95": self._bootstrap(rows, gain)}
-
-    def _bootstrap(self, rows: int, figure: Callable[[Ints], dict[str, float]]) -> dict[str, Any]:
-        return metrics.bootstrap(rows, figure, self.options.evaluate.bootstrap, self.options.evaluate.seed)
+        drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
+        return metrics.paired_difference(self.labels, ours.predicted, theirs.predicted, *drawn)
 
 
 def transformer_logits(folder: Path, movies: list[dict[str, Any]]) -> Floats:

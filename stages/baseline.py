@@ -25,7 +25,7 @@ from stages.command import run_stage
 from stages.decision import Answering, Floats, Ints
 from stages.embeddings import embed
 from stages.labels import CLASSES, Thresholds, label_indices
-from stages.linear import class_logits
+from stages.linear import class_logits, logistic_scale
 from stages.metrics import scores
 from stages.params import BaselineName, Params
 from stages.schema import ANSWERS, LABELLED
@@ -58,6 +58,10 @@ class Data:
     def labels(self, movies: Movies) -> Ints:
         """Class indices (movies,)."""
         return label_indices(movie["label"] for movie in movies)
+
+    def shares(self) -> Floats:
+        """The classes' shares of the training split."""
+        return np.bincount(self.labels(self.train), minlength=len(CLASSES)) / len(self.train)
 
     def texts(self, movies: Movies) -> list[str]:
         """What the transformer reads."""
@@ -107,7 +111,7 @@ def baseline() -> None:
 def fit(name: BaselineName, data: Data, options: Params) -> Answers:
     """Fit the baseline ``name`` on the training split, choose on validation, answer the test split."""
     labels = data.labels(data.validation)
-    shares = np.bincount(data.labels(data.train), minlength=len(CLASSES)) / len(data.train)
+    shares = data.shares()
     if name == "majority":
         return Answers(np.full(len(data.test), shares.argmax()), np.tile(shares, (len(data.test), 1)), {})
     rows: list[tuple[float, dict[str, float], Answering, Floats]] = []
@@ -129,8 +133,7 @@ def _genre_year(data: Data, options: Params) -> Iterator[Candidate]:
         year = number(movie, "year") if "year" in data.fields else None
         return (names(movie, "genres") or [""])[0], (year or 0) // 10
 
-    labels = data.labels(data.train)
-    shares = np.bincount(labels, minlength=len(CLASSES)) / len(labels)
+    labels, shares = data.labels(data.train), data.shares()
     counts: dict[tuple[str, int], Floats] = {}
     for movie, label in zip(data.train, labels, strict=True):
         counts.setdefault(cell(movie), np.zeros(len(CLASSES)))[label] += 1
@@ -158,7 +161,7 @@ def _tfidf_ridge(data: Data, options: Params) -> Iterator[Candidate]:
     ratings, expected = (np.array([movie["rating"] for movie in part]) for part in (data.train, data.validation))
     for alpha in options.baseline.alphas:
         model = Ridge(alpha=alpha).fit(train, ratings)
-        spread = float(np.std(expected - model.predict(held)) * np.sqrt(3) / np.pi)
+        spread = logistic_scale(np.var(expected - model.predict(held)))
         logits = [class_logits(model.predict(part), data.thresholds, spread) for part in (held, test)]
         yield {"alpha": alpha}, logits[0], logits[1]
 

@@ -100,8 +100,11 @@ class Classifier:
 
     def answer(self, movies: Sequence[Mapping[str, Any]]) -> tuple[Floats, Ints]:
         """Calibrated probabilities (movies, classes) and answers (movies,), in the order of ``movies``."""
-        known = facts_known(movies, self.metadata.text.fields)
-        return self.metadata.answerings.answer(self.logits(movies), known)
+        return self.decide(movies, self.logits(movies))
+
+    def decide(self, movies: Sequence[Mapping[str, Any]], logits: Floats) -> tuple[Floats, Ints]:
+        """What `answer` says of ``movies`` whose `logits` are known already."""
+        return self.metadata.answerings.answer(logits, facts_known(movies, self.metadata.text.fields))
 
     def predict(self, movies: Sequence[Mapping[str, Any]]) -> list[Prediction]:
         """Label and probabilities of each movie: a mapping with the fields of `stages.text.FIELDS`.

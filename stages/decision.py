@@ -10,13 +10,20 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from stages.text import PLOT, has
+from stages.text import facts_among, has
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Rule = Literal["argmax", "prior_corrected", "thresholds"]
 Metric = Literal["balanced_accuracy", "macro_f1", "both"]  # that a rule is chosen for
+
+
+def softmax(scores: Floats) -> Floats:
+    """Probabilities, shape (rows, classes), of scores of the same shape."""
+    exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities: Floats = exponents / exponents.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,7 @@ class Calibration:
 
     def probabilities(self, logits: Floats) -> Floats:
         """Calibrated probabilities, shape (rows, classes), of logits of shape (models, rows, classes)."""
-        scores = np.tensordot(np.array(self.scales), logits, axes=1) + np.array(self.bias)
-        exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities: Floats = exponents / exponents.sum(axis=1, keepdims=True)
-        return probabilities
+        return softmax(np.tensordot(np.array(self.scales), logits, axes=1) + np.array(self.bias))
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,6 @@ ENOUGH: Final = 0.5
 
 def facts_known(movies: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Bools:
     """Whether at least half of the facts among ``fields`` are known of each movie, shape (movies,)."""
-    facts = [field for field in fields if field not in PLOT]
+    facts = facts_among(fields)
     known = [sum(has(movie, field) for field in facts) for movie in movies]
     return np.array([bool(facts) and count >= ENOUGH * len(facts) for count in known], dtype=bool)

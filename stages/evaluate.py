@@ -6,7 +6,6 @@ behavioural tests and the noise ceiling. The tables beside it are for plots. The
 movies go to data/evaluation, for the report.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,23 @@ from stages.behaviour import flips
 from stages.ceiling import noise_ceiling
 from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
-from stages.decision import Calibration, Floats, Ints
+from stages.decision import Floats, Ints, softmax
 from stages.errors import UserError
 from stages.labels import CLASSES, Thresholds, label_indices
-from stages.metrics import bootstrap, confusion, coverage, fast_scores, per_class, reliability, scores, trade_off
+from stages.metrics import (
+    confusion,
+    coverage,
+    intervals,
+    paired_difference,
+    per_class,
+    reliability,
+    scores,
+    trade_off,
+)
 from stages.params import Evaluate
 from stages.schema import ANSWERS, LABELLED
 from stages.slices import slices
-from stages.text import PLOT, compose, without
+from stages.text import compose, facts_among, without
 
 TRAIN = "data/split/train.parquet"
 TEST = "data/split/test.parquet"
@@ -53,16 +61,15 @@ def evaluate() -> None:
     movies, labels = test.to_pylist(), label_indices(test["label"].to_pylist())
     shares = np.bincount(label_indices(train["label"].to_pylist()), minlength=len(CLASSES)) / len(train)
     logits = classifier.logits(movies)
-    probabilities, predicted = classifier.answer(movies)
+    probabilities, predicted = classifier.decide(movies, logits)
     # As the transformer was trained to say it, before anything was fitted on validation.
-    uncalibrated = Calibration((1.0,), (0.0,) * len(CLASSES)).probabilities(logits[:1])
+    uncalibrated = softmax(logits[0])
+    before = scores(labels, predicted, uncalibrated)
 
     found = report(labels, predicted, probabilities, _baseline_answers(test), options)
     found |= {
         "without_facts": _without_facts(classifier, movies, labels, options),
-        "before_calibration": {
-            name: scores(labels, predicted, uncalibrated)[name] for name in ("log_loss", "expected_calibration_error")
-        },
+        "before_calibration": {name: before[name] for name in ("log_loss", "expected_calibration_error")},
         "answers_changed_by": flips(classifier, movies[:TRIED], predicted[:TRIED], options.seed),
         "noise_ceiling": noise_ceiling(
             test["rating"].to_numpy(), test["vote_count"].fill_null(0).to_numpy(), thresholds, options.seed
@@ -96,26 +103,14 @@ def report(
     labels: Ints, predicted: Ints, probabilities: Floats, baselines: dict[str, Ints], options: Evaluate
 ) -> dict[str, Any]:
     """The figures of one set of answers, with intervals and the paired difference to other sets."""
-    rows = len(labels)
-
-    def paired(other: Ints) -> Callable[[Ints], dict[str, float]]:
-        def difference(drawn: Ints) -> dict[str, float]:
-            mine, theirs = (fast_scores(labels[drawn], answers[drawn]) for answers in (predicted, other))
-            return {name: mine[name] - theirs[name] for name in mine}
-
-        return difference
-
-    def interval(figure: Callable[[Ints], dict[str, float]]) -> dict[str, Any]:
-        return bootstrap(rows, figure, options.bootstrap, options.seed)
-
+    drawn = (options.bootstrap, options.seed)
     return scores(labels, predicted, probabilities) | {
-        "rows": rows,
-        "interval_95": interval(lambda drawn: fast_scores(labels[drawn], predicted[drawn])),
+        "rows": len(labels),
+        "interval_95": intervals(labels, predicted, *drawn),
         "per_class": per_class(labels, predicted),
         "confusion": confusion(labels, predicted),
         "minus_baseline": {
-            name: {"difference": paired(other)(np.arange(rows)), "interval_95": interval(paired(other))}
-            for name, other in baselines.items()
+            name: paired_difference(labels, predicted, other, *drawn) for name, other in baselines.items()
         },
     }
 
@@ -124,7 +119,7 @@ def _without_facts(
     classifier: Classifier, movies: list[dict[str, Any]], labels: Ints, options: Evaluate
 ) -> dict[str, Any]:
     """What the same checkpoint says of the same movies when it is told title, genres and summary alone."""
-    facts = [field for field in classifier.metadata.text.fields if field not in PLOT]
+    facts = facts_among(classifier.metadata.text.fields)
     probabilities, predicted = classifier.answer([without(movie, facts) for movie in movies])
     found = report(labels, predicted, probabilities, {}, options)
     return {name: value for name, value in found.items() if name != "minus_baseline"}

@@ -23,7 +23,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from stages import checkpoint, linear, params, parquet, pretrained, served, storage
 from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
-from stages.decision import Calibration, Floats, facts_known
+from stages.decision import facts_known, softmax
 from stages.errors import UserError
 from stages.graph import keep_first_token
 from stages.inference import ClassLogits
@@ -78,9 +78,10 @@ def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant:
         found: dict[str, Any] = {"rows": len(movies), "torch": {"balanced_accuracy": accuracy}}
         for name, folder in folders.items():
             classifier = Classifier.load(folder)
-            probabilities, predicted = classifier.answer(movies)
+            logits = classifier.logits(movies)
+            probabilities, predicted = classifier.decide(movies, logits)
             # Of the transformer alone too: where it counts for little, the answers would not show that it differs.
-            differences = [probabilities - reference, _alone(classifier.logits(movies)) - _alone(np.stack(parts))]
+            differences = [probabilities - reference, softmax(logits[0]) - softmax(parts[0])]
             found[name] = {
                 "largest_probability_difference": float(np.abs(differences).max()),
                 "label_agreement": float((predicted == answers).mean()),
@@ -100,11 +101,6 @@ def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant:
             figures = {name: found[chosen][name] for name in ("balanced_accuracy", "macro_f1")}
             served.record_validation(temporary, {"rows": len(movies)} | figures)
     return {"variant": chosen, "version": served.read(output).version} | found
-
-
-def _alone(logits: Floats) -> Floats:
-    """The probabilities of the transformer by itself, uncalibrated."""
-    return Calibration((1.0,), (0.0,) * logits.shape[2]).probabilities(logits[:1])
 
 
 def choose(found: dict[str, Any]) -> str:

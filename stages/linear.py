@@ -87,6 +87,11 @@ class LinearPart:
         return logits
 
 
+def logistic_scale(variance: float) -> float:
+    """The scale of the logistic distribution of this variance, which is its square times pi squared over 3."""
+    return float(np.sqrt(3 * variance) / np.pi)
+
+
 def class_logits(ratings: Floats, thresholds: Thresholds, spread: float) -> Floats:
     """Log-probabilities (rows, classes) that a rating predicted as ``ratings`` (rows,) turns out in each class.
 

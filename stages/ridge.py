@@ -1,6 +1,7 @@
 """Fitting the linear part of a model: ridge regression of the rating, its strength chosen on the validation split."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -10,9 +11,9 @@ from sklearn.linear_model import Ridge
 
 from stages.decision import Floats, facts_known
 from stages.labels import Thresholds
-from stages.linear import LinearModel, LinearPart, facts, words
+from stages.linear import LinearModel, LinearPart, facts, logistic_scale, words
 from stages.params import Linear
-from stages.text import PLOT
+from stages.text import PLOT, facts_among
 
 Movies = Sequence[Mapping[str, Any]]
 
@@ -20,55 +21,41 @@ Movies = Sequence[Mapping[str, Any]]
 WORD_SCALE: Final = 1.5
 
 
+@dataclass(frozen=True)
+class Rated:
+    """Movies with their ratings and the weights that they are learnt from with, both of shape (movies,)."""
+
+    movies: Movies
+    ratings: Floats
+    weights: Floats
+
+
 def fit_part(
-    train: Movies,
-    dropped: Movies,
-    ratings: Floats,
-    weights: Floats,
-    validation: Movies,
-    validation_ratings: Floats,
-    *,
-    fields: Sequence[str],
-    thresholds: Thresholds,
-    options: Linear,
+    train: Rated, dropped: Movies, validation: Rated, fields: Sequence[str], thresholds: Thresholds, options: Linear
 ) -> tuple[LinearPart, dict[str, float]]:
     """Fit both models of the linear part; return it and the strength that was chosen for each.
 
     ``dropped`` are the training movies once more with facts left out (`stages.rows.drop_fields`), or none: those of
     which enough is left belong to what the first model must answer.
     """
-    plot = [field for field in fields if field in PLOT]
     kept = np.flatnonzero(facts_known(dropped, fields))
-    whole, alpha = fit_linear(
-        [*train, *(dropped[int(row)] for row in kept)],
-        np.append(ratings, ratings[kept]),
-        np.append(weights, weights[kept]),
-        validation,
-        validation_ratings,
-        fields=fields,
-        thresholds=thresholds,
-        options=options,
+    known = Rated(
+        [*train.movies, *(dropped[int(row)] for row in kept)],
+        np.append(train.ratings, train.ratings[kept]),
+        np.append(train.weights, train.weights[kept]),
     )
-    if set(plot) == set(fields):
+    whole, alpha = fit_linear(known, validation, fields, thresholds, options)
+    if not facts_among(fields):
         return LinearPart(whole, whole), {"facts": alpha, "plot": alpha}
-    bare, bare_alpha = fit_linear(
-        train, ratings, weights, validation, validation_ratings, fields=plot, thresholds=thresholds, options=options
-    )
+    plot = [field for field in fields if field in PLOT]
+    bare, bare_alpha = fit_linear(train, validation, plot, thresholds, options)
     return LinearPart(whole, bare), {"facts": alpha, "plot": bare_alpha}
 
 
 def fit_linear(
-    train: Movies,
-    ratings: Floats,
-    weights: Floats,
-    validation: Movies,
-    validation_ratings: Floats,
-    *,
-    fields: Sequence[str],
-    thresholds: Thresholds,
-    options: Linear,
+    train: Rated, validation: Rated, fields: Sequence[str], thresholds: Thresholds, options: Linear
 ) -> tuple[LinearModel, float]:
-    """Fit on ``train`` with its ``ratings`` and row ``weights``; return the model and the strength that was chosen.
+    """Fit on ``train``; return the model and the strength that was chosen.
 
     A word or a fact of fewer than ``options.min_movies`` training movies gets no weight. The strength out of
     ``options.alphas`` is the one with the least squared error on ``validation``.
@@ -77,12 +64,12 @@ def fit_linear(
     counts = CountVectorizer(analyzer=lambda movie: facts(movie, fields), binary=True, min_df=options.min_movies)
     parts = [(tfidf, WORD_SCALE)] if {"title", "summary"} & set(fields) else []
     parts += [(counts, 1.0)] if set(fields) - {"title", "summary"} else []
-    table = sparse.hstack([scale * part.fit_transform(train) for part, scale in parts]).tocsr()
-    held = sparse.hstack([scale * part.transform(validation) for part, scale in parts]).tocsr()
+    table = sparse.hstack([scale * part.fit_transform(train.movies) for part, scale in parts]).tocsr()
+    held = sparse.hstack([scale * part.transform(validation.movies) for part, scale in parts]).tocsr()
     fits = []
     for alpha in options.alphas:
-        ridge = Ridge(alpha=alpha).fit(table, ratings, sample_weight=weights)
-        fits.append((float(np.mean((ridge.predict(held) - validation_ratings) ** 2)), alpha, ridge))
+        ridge = Ridge(alpha=alpha).fit(table, train.ratings, sample_weight=train.weights)
+        fits.append((float(np.mean((ridge.predict(held) - validation.ratings) ** 2)), alpha, ridge))
     error, alpha, ridge = min(fits, key=lambda fit: fit[0])
     coefficients = ridge.coef_.tolist()
     split = len(tfidf.vocabulary_) if (tfidf, WORD_SCALE) in parts else 0
@@ -91,8 +78,7 @@ def fit_linear(
             fields=tuple(fields),
             thresholds=thresholds,
             intercept=float(ridge.intercept_),
-            # A logistic distribution of scale s has a standard deviation of s times pi over the root of 3.
-            spread=float(np.sqrt(3 * error) / np.pi),
+            spread=logistic_scale(error),
             facts={str(name): coefficients[split + place] for name, place in sorted(counts.vocabulary_.items())}
             if len(coefficients) > split
             else {},

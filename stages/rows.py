@@ -12,7 +12,7 @@ from stages.batches import pad
 from stages.decision import Bools, Floats
 from stages.frozen import Features
 from stages.params import Params
-from stages.text import PLOT, TextFormat, encode, without
+from stages.text import TextFormat, encode, facts_among, without
 
 
 class Rows(torch.utils.data.Dataset):
@@ -104,7 +104,7 @@ def drop_fields(movies: Sequence[Mapping[str, Any]], fields: Sequence[str], seed
     Half of them keep nothing but the original's request (`stages.text.PLOT`), the others each fact by the toss of a
     coin. Without facts among ``fields`` there are none.
     """
-    facts = [field for field in fields if field not in PLOT]
+    facts = facts_among(fields)
     if not facts:
         return []
     generator = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from stages.decision import Ints
-from stages.metrics import bootstrap, fast_scores
+from stages.metrics import fast_scores, intervals
 from stages.text import names, normalise, number
 
 FEWEST: Final = 30  # movies of a slice: with fewer, an interval says nothing
@@ -30,7 +30,7 @@ def slices(
         if len(rows) < FEWEST or len(set(labels[picked].tolist())) < 3:
             continue
         mine, answers = labels[picked], predicted[picked]
-        interval = bootstrap(len(rows), lambda i, m=mine, a=answers: fast_scores(m[i], a[i]), samples, seed)  # type: ignore[misc]
+        interval = intervals(mine, answers, samples, seed)
         accuracy = fast_scores(mine, answers)["balanced_accuracy"]
         found.append(
             {

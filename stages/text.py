@@ -35,6 +35,11 @@ class TextFormat:
     max_length: int  # tokens, special ones included
 
 
+def facts_among(fields: Sequence[str]) -> list[str]:
+    """Those of ``fields`` that are facts, which a request may leave out."""
+    return [field for field in fields if field not in PLOT]
+
+
 def normalise(text: str) -> str:
     """One space for each run of whitespace, none at the ends; NUL dropped, lone surrogates become U+FFFD."""
     return " ".join(text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace").split())

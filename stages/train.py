@@ -46,10 +46,10 @@ from stages.linear import LinearPart
 from stages.linear import write as write_linear
 from stages.objectives import RatingLoss, class_logits
 from stages.params import Params
-from stages.ridge import fit_part
+from stages.ridge import Rated, fit_part
 from stages.rows import Collator, Rows
 from stages.schema import LABELLED
-from stages.text import PLOT, TextFormat, encode, without
+from stages.text import TextFormat, encode, facts_among, without
 
 TRAIN = "data/split/train.parquet"
 VALIDATION = "data/split/validation.parquet"
@@ -140,17 +140,10 @@ def fine_tune(
 def _fit_linear(
     rows: Rows, text: TextFormat, thresholds: Thresholds, options: Params
 ) -> tuple[LinearPart, dict[str, float]]:
-    return fit_part(
-        rows.movies[: len(rows.train)],
-        rows.dropped,
-        rows.ratings[rows.train],
-        rows.weights[rows.train],
-        rows.movies[len(rows.train) :],
-        rows.ratings[rows.validation],
-        fields=text.fields,
-        thresholds=thresholds,
-        options=options.linear,
-    )
+    def rated(part: range) -> Rated:
+        return Rated([rows.movies[row] for row in part], rows.ratings[part], rows.weights[part])
+
+    return fit_part(rated(rows.train), rows.dropped, rated(rows.validation), text.fields, thresholds, options.linear)
 
 
 def _fit_answerings(
@@ -174,7 +167,7 @@ def _fit_answerings(
         parts = [transformer.of(ids, int(tokenizer.pad_token_id))]
         return np.stack([*parts, linear.logits(movies)] if linear else parts)
 
-    facts = [field for field in text.fields if field not in PLOT]
+    facts = facts_among(text.fields)
     tables = {"facts": logits(whole)}
     tables["plot"] = logits([without(movie, facts) for movie in whole]) if facts else tables["facts"]
     fitted = {

@@ -13,7 +13,7 @@ from stages.errors import UserError
 from stages.labels import Thresholds
 from stages.linear import LinearModel, LinearPart, class_logits, facts
 from stages.params import Linear
-from stages.ridge import WORD_SCALE, fit_linear, fit_part
+from stages.ridge import WORD_SCALE, Rated, fit_linear, fit_part
 from stages.text import FIELDS, PLOT
 from tests.conftest import learnable
 
@@ -21,12 +21,12 @@ THRESHOLDS = Thresholds(5.0, 7.0)
 OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2)
 
 
+def rated(movies: list[dict[str, Any]]) -> Rated:
+    return Rated(movies, np.array([movie["vote_average"] for movie in movies]), np.ones(len(movies)))
+
+
 def fit(movies: list[dict[str, Any]], fields: tuple[str, ...] = FIELDS) -> LinearModel:
-    ratings = np.array([movie["vote_average"] for movie in movies])
-    model, alpha = fit_linear(
-        movies, ratings, np.ones(len(movies)), movies[:50], ratings[:50],
-        fields=fields, thresholds=THRESHOLDS, options=OPTIONS,
-    )  # fmt: skip
+    model, alpha = fit_linear(rated(movies), rated(movies[:50]), fields, THRESHOLDS, OPTIONS)
     assert alpha == 0.01
     return model
 
@@ -87,18 +87,12 @@ def test_a_movie_without_its_facts_is_answered_by_the_model_of_plots() -> None:
         movie | {"year": 1990 + n % 20, "runtime": 90, "cast": ["A B"], "directors": ["C D"], "spoken_languages": ["E"]}
         for n, movie in enumerate(learnable(100))
     ]
-    ratings = np.array([movie["vote_average"] for movie in movies])
-    part, alphas = fit_part(
-        movies, [], ratings, np.ones(100), movies[:50], ratings[:50],
-        fields=FIELDS, thresholds=THRESHOLDS, options=OPTIONS,
-    )  # fmt: skip
+    part, alphas = fit_part(rated(movies), [], rated(movies[:50]), FIELDS, THRESHOLDS, OPTIONS)
     assert alphas.keys() == {"facts", "plot"}
     assert part.plot.fields == PLOT
     bare = learnable(100)
     found = part.logits([movies[0], bare[1], movies[2]])
     assert np.allclose(found[[0, 2]], part.facts.logits([movies[0], movies[2]]))
     assert np.allclose(found[1], part.plot.logits([bare[1]])[0])
-    alone, _ = fit_part(
-        bare, [], ratings, np.ones(100), bare[:50], ratings[:50], fields=PLOT, thresholds=THRESHOLDS, options=OPTIONS
-    )
+    alone, _ = fit_part(rated(bare), [], rated(bare[:50]), PLOT, THRESHOLDS, OPTIONS)
     assert alone.facts == alone.plot

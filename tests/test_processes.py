@@ -7,16 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
 from stages import parquet
-from stages.labels import CLASSES, class_indices
 from stages.predict import Classifier
-from stages.schema import LABELLED, MOVIE
-from tests.conftest import ROOT, frame, learnable, serve
-from tests.test_train import THRESHOLDS
+from tests.conftest import ROOT, serve
+from tests.test_train import rows
 
 ONE = ["-m", "stages.train"]
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stages.train"]
@@ -27,11 +24,8 @@ def train(folder: Path, command: list[str], raw: dict[str, Any], tiny_model: Pat
     raw["train"] |= {"freeze_layers": 1, "learning_rate": 0.003, "batch_size": 8, "epochs": 3, "soft_labels": 0.0}
     raw["text"]["max_length"] = 32
     (folder / "data/split").mkdir(parents=True)
-    for name, part in {"train": learnable(96), "validation": learnable(160)[96:]}.items():
-        movies = frame(*part)
-        labels = [CLASSES[i] for i in class_indices(movies["vote_average"].to_numpy(), THRESHOLDS)]
-        table = movies.select(MOVIE.names).with_columns(rating=pl.col("vote_average"), label=pl.Series(labels))
-        parquet.write_table(folder / f"data/split/{name}.parquet", table.to_arrow().cast(LABELLED))
+    for name, part in {"train": rows(96), "validation": rows(64, 96)}.items():
+        parquet.write_table(folder / f"data/split/{name}.parquet", part)
     (folder / "data/split/thresholds.json").write_text(json.dumps({"low": 5.0, "high": 7.0}))
     YAML().dump(raw, folder / "params.yaml")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -3,13 +3,12 @@
 Reads data/clean/movies.parquet and params.yaml, writes benchmarks/study-SOURCE.json: the model, its parts and every
 baseline, with facts and without; and, with --part, ablations, objectives, seeds, the learning curve, the split by time.
 In each fold, thresholds, settings, epoch, calibration and decision are chosen without the movies that it answers. What
-a training answered is kept in data/study, so that an interrupted study goes on where it stopped.
+a training answered is kept in data/study, so that an interrupted study goes on where it stopped. Several trainings run
+beside each other, a thread each: small batches leave most of a second thread idle.
 """
 
 import argparse
-import hashlib
-import json
-import shutil
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,25 +20,21 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks._folds import Fold, by_film, by_time, smaller
-from stages import baseline, checkpoint, metrics, params, parquet, pretrained, storage
+from benchmarks._trainings import CLEAN, VIEWS, Tables, Training, train_all
+from stages import baseline, metrics, params, parquet, storage
 from stages.calibration import fit_answering
 from stages.ceiling import noise_ceiling
 from stages.command import exit_code
 from stages.decision import Floats, Ints
 from stages.embeddings import embed
-from stages.inference import ClassLogits
 from stages.labels import CLASSES
 from stages.params import Params
 from stages.ridge import Rated, fit_linear, fit_part
 from stages.rows import drop_fields, vote_weights
 from stages.schema import MOVIE
-from stages.text import FORMAT, PLOT, TextFormat, encode, facts_among, without
-from stages.train import fine_tune
+from stages.text import PLOT, TextFormat, facts_among, without
 
-WORK: Final = Path("data/study")
-CLEAN: Final = "data/clean/movies.parquet"
 PARTS: Final = ("model", "baselines", "fields", "objectives", "seeds", "sizes", "time")
-VIEWS: Final = ("facts", "plot")  # what the model is told of a movie: all it can read, or the original's request
 SEEDS: Final = (1, 2)
 SIZES: Final = (0.25, 0.5)
 SOME: Final = (0,)  # folds of what is compared with the model rather than measured
@@ -51,8 +46,6 @@ OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
     "regression": {"objective": "regression"},
     "multi-task, votes not weighted": {"vote_weighting": 0.0},
 }
-
-Tables = dict[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -70,12 +63,15 @@ def main() -> None:
         prog="python -m benchmarks.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeat for several (default: all)")
-    wanted = parser.parse_args().part or PARTS
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time (default: %(default)s)")
+    arguments = parser.parse_args()
+    wanted = arguments.part or PARTS
     study = Study(params.load())
     path = f"benchmarks/study-{study.options.fetch.source}.json"
     found = storage.read_json(path) if Path(path).exists() else {}
     found |= {"source": study.options.fetch.source, "rows": len(study.movies), "folds": len(study.folds)}
     for part in (part for part in PARTS if part in wanted):
+        train_all(study.trainings(part), arguments.jobs)
         found |= getattr(study, part)()
         storage.write_json(path, found)
         print(f"study: {part} done, {path} written", file=sys.stderr)
@@ -94,10 +90,36 @@ class Study:
             self.labels[fold.test] = fold.labels[fold.test]
         self._embeddings: dict[tuple[str, ...], Floats] = {}
 
+    def trainings(self, part: str) -> list[Training]:
+        """The transformers that a part of the study needs, those of the model itself first."""
+        whole = [Training(self.options, fold) for fold in self.folds]
+        match part:
+            case "fields":
+                return []
+            case "objectives" | "seeds":
+                return [Training(options, self.folds[n]) for options in self.cases(part).values() for n in SOME]
+            case "sizes":
+                shares = [Training(self.options, fold) for share in SIZES for fold in self.shares(share)]
+                return [*whole, *shares]
+            case "time":
+                return [*whole, Training(self.options, by_time(self.movies, self.options))]
+            case _:
+                return whole
+
+    def cases(self, part: str) -> dict[str, Params]:
+        """What a part compares, by name: parameters of training, the model's own first."""
+        if part == "seeds":
+            return {"0": self.options} | {str(s): changed(self.options, "train", {"seed": s}) for s in SEEDS}
+        return {"multi-task": self.options} | {n: changed(self.options, "train", o) for n, o in OBJECTIVES.items()}
+
+    def shares(self, share: float) -> list[Fold]:
+        """The folds with so large a share of their training movies."""
+        return [smaller(fold, self.movies, share) for fold in self.folds]
+
     @cached_property
     def tables(self) -> list[Tables]:
         """The logits of the model itself, fold by fold."""
-        return [self.logits(self.options, fold, f"fold {n}") for n, fold in enumerate(self.folds)]
+        return [self.logits(fold) for fold in self.folds]
 
     def model(self) -> dict[str, Any]:
         """The model and each of its parts alone, with facts and without, and what the report draws of it."""
@@ -150,22 +172,18 @@ class Study:
 
     def objectives(self) -> dict[str, Any]:
         """The transformer alone, trained to other objectives, on some of the folds."""
-        folds = [self.folds[n] for n in SOME]
-        cases = {"multi-task": self.options} | {n: changed(self.options, "train", o) for n, o in OBJECTIVES.items()}
-        return {"objectives": {"folds": len(SOME)} | {name: self.some(o, folds) for name, o in cases.items()}}
+        return {"objectives": self.compared("objectives")}
 
     def seeds(self) -> dict[str, Any]:
         """The same training from other seeds, on some of the folds."""
-        folds = [self.folds[n] for n in SOME]
-        cases = {"0": self.options} | {str(s): changed(self.options, "train", {"seed": s}) for s in SEEDS}
-        return {"seeds": {"folds": len(SOME)} | {seed: self.some(o, folds) for seed, o in cases.items()}}
+        return {"seeds": self.compared("seeds")}
 
     def sizes(self) -> dict[str, Any]:
         """The learning curve: the model on a share of its training movies."""
         found = {}
         for share in (*SIZES, 1.0):
-            folds = [smaller(fold, self.movies, share) if share < 1 else fold for fold in self.folds]
-            tables = [self.logits(self.options, fold, f"share {share}") for fold in folds] if share < 1 else self.tables
+            folds = self.shares(share) if share < 1 else self.folds
+            tables = [self.logits(fold) for fold in folds] if share < 1 else self.tables
             rows = int(np.mean([len(fold.train) for fold in folds]))
             found[str(share)] = {"training_rows": rows} | {
                 view: self.figures(self.pooled([self.decide(f, t, view) for f, t in zip(folds, tables, strict=True)]))
@@ -176,7 +194,7 @@ class Study:
     def time(self) -> dict[str, Any]:
         """Trained on older movies and asked about the newest, beside its figures for the same movies at random."""
         fold = by_time(self.movies, self.options)
-        aged = self.decide(fold, self.logits(self.options, fold, "by time"), "facts")
+        aged = self.decide(fold, self.logits(fold), "facts")
         kept = self.pooled([self.decide(f, t, "facts") for f, t in zip(self.folds, self.tables, strict=True)])
         mixed = Answers(fold.test, self.labels[fold.test], kept.predicted[fold.test], kept.probabilities[fold.test])
         years = [self.movies[row]["release_date"].year for row in fold.test]
@@ -187,44 +205,28 @@ class Study:
             }
         }  # fmt: skip
 
-    def some(self, options: Params, folds: list[Fold]) -> dict[str, Any]:
-        """Figures of the transformer alone on a few folds."""
-        tables = [{"facts": self.transformer(options, fold, "some")["facts"][None]} for fold in folds]
-        parts = [self.decide(f, t, "facts") for f, t in zip(folds, tables, strict=True)]
-        return self.figures(self.pooled(parts))
+    def compared(self, part: str) -> dict[str, Any]:
+        """Figures of the transformer alone on a few folds, for each case of a part."""
+        folds = [self.folds[n] for n in SOME]
+        found: dict[str, Any] = {"folds": len(folds)}
+        for name, options in self.cases(part).items():
+            tables = [{"facts": Training(options, fold).logits()["facts"][None]} for fold in folds]
+            answers = [self.decide(fold, table, "facts") for fold, table in zip(folds, tables, strict=True)]
+            found[name] = self.figures(self.pooled(answers))
+        return found
 
-    def logits(self, options: Params, fold: Fold, what: str) -> Tables:
+    def logits(self, fold: Fold) -> Tables:
         """Logits (parts, movies, classes) for the validation and test movies of a fold, of both views."""
+        options = self.options
         train, held = self.rated(fold.train), self.rated(fold.validation)
         dropped = (
             drop_fields(train.movies, options.text.fields, options.train.seed) if options.text.field_dropout else []
         )
         linear, _ = fit_part(train, dropped, held, options.text.fields, fold.thresholds, options.linear)
-        found = self.transformer(options, fold, what)
+        found = Training(options, fold).logits()
         whole = [self.movies[row] for row in (*fold.validation, *fold.test)]
         asked = {"facts": whole, "plot": [without(movie, self.facts) for movie in whole]}
         return {view: np.stack([found[view], linear.logits(asked[view])]) for view in VIEWS}
-
-    def transformer(self, options: Params, fold: Fold, what: str) -> Tables:
-        """The transformer's part of that, kept on disk: the linear part is fitted in a moment."""
-        relevant = options.model_dump(include={"model", "text", "train"})
-        rows = [part.tolist() for part in (fold.train, fold.validation, fold.test)]
-        key = json.dumps([relevant, rows, FORMAT, storage.sha256(CLEAN)], sort_keys=True)
-        path = WORK / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-        if not path.exists():
-            print(f"study: training, {what}", file=sys.stderr)
-            folder = WORK / "checkpoint"
-            tables = [fold.table(self.movies, part) for part in (fold.train, fold.validation)]
-            alone = changed(options, "linear", {"use": False})
-            fine_tune(tables[0], tables[1], fold.thresholds, {"study": path.stem}, alone, WORK / "state", folder)
-            asked = [self.movies[row] for row in (*fold.validation, *fold.test)]
-            bare = [without(movie, self.facts) for movie in asked]
-            found = {"facts": transformer_logits(folder, asked), "plot": transformer_logits(folder, bare)}
-            with storage.whole(path) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, facts=found["facts"], plot=found["plot"])
-            shutil.rmtree(folder)
-        with np.load(path) as kept:
-            return {view: kept[view] for view in VIEWS}
 
     def decide(self, fold: Fold, tables: Tables, view: str, parts: slice = slice(None)) -> Answers:
         """Calibrate and choose the decision on a fold's validation movies, answer its test movies."""
@@ -287,14 +289,6 @@ class Study:
         """The paired difference of two sets of answers to the same movies."""
         drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
         return metrics.paired_difference(self.labels, ours.predicted, theirs.predicted, *drawn)
-
-
-def transformer_logits(folder: Path, movies: list[dict[str, Any]]) -> Floats:
-    """Class logits (movies, classes) of a checkpoint, by torch: that its export answers alike is export's to prove."""
-    metadata = checkpoint.read(folder)
-    model, tokenizer = pretrained.load_checkpoint(folder)
-    ids = encode(tokenizer.backend_tokenizer, movies, metadata.text)
-    return ClassLogits(model, metadata.head, metadata.thresholds).of(ids, int(tokenizer.pad_token_id))
 
 
 def changed(options: Params, group: str, values: dict[str, Any]) -> Params:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import study
+from benchmarks import _trainings, study
 from benchmarks._folds import by_film, by_time, smaller
 from stages import parquet
 from stages.params import Params
@@ -49,7 +49,11 @@ def test_no_film_is_answered_by_a_model_that_saw_it(movies: list[dict[str, Any]]
 def test_what_was_trained_once_is_not_trained_again(
     movies: list[dict[str, Any]], small: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = study.Study(small).model()
+    first = study.Study(small)
+    _trainings.train_all(first.trainings("model"), jobs=2)
+    trained = {training.path.stat().st_mtime_ns for training in first.trainings("model")}
+    assert len(trained) == len(first.folds)
+    found = first.model()
     assert found["model"]["facts"].keys() == {"model", "transformer", "linear"}
     assert found["model"]["facts"]["linear"]["balanced_accuracy"] > 0.8
     assert [row["coverage"] for row in found["coverage"]][-1] == 1.0
@@ -57,7 +61,7 @@ def test_what_was_trained_once_is_not_trained_again(
     def trained_again(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(study, "fine_tune", trained_again)
+    monkeypatch.setattr(_trainings, "fine_tune", trained_again)
     again = study.Study(small)
     assert again.model() == found
     baselines = again.baselines()["baselines"]

@@ -1,0 +1,93 @@
+"""Transformers trained for the study, and what each answered, which is kept on disk."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks._folds import Fold
+from stages import checkpoint, parquet, pretrained, storage
+from stages.decision import Floats
+from stages.inference import ClassLogits
+from stages.params import Params
+from stages.schema import MOVIE
+from stages.text import FORMAT, encode, facts_among, without
+from stages.train import fine_tune
+
+WORK: Final = Path("data/study")
+CLEAN: Final = "data/clean/movies.parquet"
+VIEWS: Final = ("facts", "plot")  # what the model is told of a movie: all it can read, or the original's request
+
+Tables = dict[str, Floats]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A transformer trained with these parameters on a fold."""
+
+    options: Params
+    fold: Fold
+
+    @property
+    def path(self) -> Path:
+        """The file of what it answered, named by all that the answers depend on."""
+        relevant = self.options.model_dump(include={"model", "text", "train"})
+        rows = [part.tolist() for part in (self.fold.train, self.fold.validation, self.fold.test)]
+        key = json.dumps([relevant, rows, FORMAT, storage.sha256(CLEAN)], sort_keys=True)
+        return WORK / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+
+    def logits(self) -> Tables:
+        """Class logits (movies, classes) for the fold's validation and test movies, of both views."""
+        if not self.path.exists():
+            self.run()
+        with np.load(self.path) as kept:
+            return {view: kept[view] for view in VIEWS}
+
+    def run(self) -> None:
+        """Train, answer, keep the answers; the linear part is left out, as it is fitted in a moment."""
+        movies: list[dict[str, Any]] = parquet.read_table(CLEAN, MOVIE).to_pylist()
+        facts = facts_among(self.options.text.fields)
+        tables = [self.fold.table(movies, part) for part in (self.fold.train, self.fold.validation)]
+        alone = self.options.model_copy(update={"linear": self.options.linear.model_copy(update={"use": False})})
+        folder = WORK / f"{self.path.stem}-checkpoint"
+        fine_tune(tables[0], tables[1], self.fold.thresholds, {"study": self.path.stem}, alone, WORK / "state", folder)
+        asked = [movies[row] for row in (*self.fold.validation, *self.fold.test)]
+        bare = [without(movie, facts) for movie in asked]
+        with storage.whole(self.path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, facts=_logits(folder, asked), plot=_logits(folder, bare))
+        shutil.rmtree(folder)
+
+
+def train_all(trainings: Sequence[Training], jobs: int) -> None:
+    """Run those trainings that were not run before, ``jobs`` at a time; their processors are shared between them."""
+    open_ones = list({training.path: training for training in trainings if not training.path.exists()}.values())
+    if not open_ones:
+        return
+    os.environ["TQDM_DISABLE"] = "1"  # is read by new processes: bars of several trainings would write over each other
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with (
+        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,)) as pool,
+        tqdm(total=len(open_ones), desc="trainings", file=sys.stderr) as progress,
+    ):
+        for done in as_completed([pool.submit(training.run) for training in open_ones]):
+            done.result()
+            progress.update()
+
+
+def _logits(folder: Path, movies: list[dict[str, Any]]) -> Floats:
+    """Class logits (movies, classes) of a checkpoint, by torch: that its export answers alike is export's to prove."""
+    metadata = checkpoint.read(folder)
+    model, tokenizer = pretrained.load_checkpoint(folder)
+    ids = encode(tokenizer.backend_tokenizer, movies, metadata.text)
+    return ClassLogits(model, metadata.head, metadata.thresholds).of(ids, int(tokenizer.pad_token_id))

@@ -11,7 +11,7 @@ from stages.groups import group_key, position
 from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
 from stages.params import Params
 from stages.schema import LABELLED
-from stages.split import by_year, side
+from stages.split import by_year, sides_of
 from stages.text import number
 
 FOLDS = 5
@@ -45,7 +45,7 @@ def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
 def by_time(movies: list[dict[str, Any]], options: Params) -> Fold:
     """The one fold of `split.by: time`: the newest movies to answer, older ones to choose on and to train on."""
     places = by_year(np.array([number(movie, "year") or 0 for movie in movies]))
-    sides = np.array([side(place, options.split.fractions) for place in places])
+    sides = sides_of(places, options.split.fractions)
     return _fold(movies, sides == "train", sides == "validation", sides == "test", options)
 
 

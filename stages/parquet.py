@@ -1,6 +1,7 @@
 """Parquet tables in and out: whole or not at all, of a known schema, the same bytes for the same rows."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from stages.errors import UserError
 from stages.storage import whole
 
 ROW_GROUP = 16_384
+BATCH = 65_536  # rows that are read at a time
 
 
 def write_table(path: str | Path, table: pa.Table) -> None:
@@ -18,25 +20,50 @@ def write_table(path: str | Path, table: pa.Table) -> None:
 
 
 def write_batches(path: str | Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
-    """Stream record batches of ``schema`` into a Parquet file, whole or not at all; return the number of rows.
-
-    Row groups are cut at ``ROW_GROUP`` rows whatever the size of the batches that arrive, so that a source's batch
-    size does not show in the file's bytes.
-    """
-    rows = 0
-    pending: list[pa.RecordBatch] = []
-    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    """Stream record batches of ``schema`` into a Parquet file, whole or not at all; return the number of rows."""
+    with writing(path, schema) as writer:
         for batch in batches:
-            pending.append(batch)
-            rows += batch.num_rows
-            if sum(b.num_rows for b in pending) >= ROW_GROUP:
-                table = pa.Table.from_batches(pending, schema).combine_chunks()
-                full = table.num_rows - table.num_rows % ROW_GROUP
-                writer.write_table(table.slice(0, full), row_group_size=ROW_GROUP)
-                pending = table.slice(full).to_batches()
-        if pending or not rows:
-            writer.write_table(pa.Table.from_batches(pending, schema).combine_chunks(), row_group_size=ROW_GROUP)
-    return rows
+            writer.write(batch)
+    return writer.rows
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, schema: pa.Schema) -> Iterator["Writer"]:
+    """A `Writer` of a Parquet file that stands there, whole, when the block has ended well."""
+    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
+        writer = Writer(file, schema)
+        yield writer
+        writer.end()
+
+
+class Writer:
+    """Cuts row groups at ``ROW_GROUP`` rows whatever the size of the batches that arrive.
+
+    So the size of a reader's batches does not show in the file's bytes.
+    """
+
+    def __init__(self, file: pq.ParquetWriter, schema: pa.Schema):
+        self._file, self._schema = file, schema
+        self._pending: list[pa.RecordBatch] = []
+        self.rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Write a record batch of the file's schema."""
+        self._pending.append(batch)
+        self.rows += batch.num_rows
+        if sum(b.num_rows for b in self._pending) >= ROW_GROUP:
+            table = self._joined()
+            full = table.num_rows - table.num_rows % ROW_GROUP
+            self._file.write_table(table.slice(0, full), row_group_size=ROW_GROUP)
+            self._pending = table.slice(full).to_batches()
+
+    def end(self) -> None:
+        """Write the last row group, which may be a small one."""
+        if self._pending or not self.rows:
+            self._file.write_table(self._joined(), row_group_size=ROW_GROUP)
+
+    def _joined(self) -> pa.Table:
+        return pa.Table.from_batches(self._pending, self._schema).combine_chunks()
 
 
 def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
@@ -45,16 +72,27 @@ def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
     Raises:
         UserError: the file is missing, is not a whole Parquet file, or a column is missing or of another type.
     """
+    return pa.Table.from_batches(read_batches(path, schema), schema)
+
+
+def read_batches(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The same, `BATCH` rows at a time.
+
+    Raises:
+        UserError: as `read_table`.
+    """
     try:
-        found = pq.read_schema(path)
-        for field in schema:
-            if field.name not in found.names:
-                raise UserError(f"{path}: column {field.name!r} is missing; it has {', '.join(found.names)}")
-            if found.field(field.name).type != field.type:
-                raise UserError(
-                    f"{path}: column {field.name!r} has type {found.field(field.name).type}, expected {field.type}"
-                )
-        return pq.read_table(path, columns=schema.names).select(schema.names).cast(schema)
+        with pq.ParquetFile(path) as file:
+            found = file.schema_arrow
+            for field in schema:
+                if field.name not in found.names:
+                    raise UserError(f"{path}: column {field.name!r} is missing; it has {', '.join(found.names)}")
+                if found.field(field.name).type != field.type:
+                    raise UserError(
+                        f"{path}: column {field.name!r} has type {found.field(field.name).type}, expected {field.type}"
+                    )
+            for batch in file.iter_batches(BATCH, columns=schema.names):
+                yield batch.select(schema.names).cast(schema)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage before this one (`dvc repro` runs all)") from None
     except (pa.ArrowInvalid, OSError) as error:

@@ -6,17 +6,20 @@ whole years are on one side, the newest in test: that tells how a model ages. Th
 good are fitted on the training split alone.
 """
 
+import contextlib
 import sys
 from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from stages import params, parquet, storage
 from stages.command import run_stage
 from stages.errors import UserError
-from stages.groups import group_key, position
+from stages.groups import group_keys, position
 from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
 from stages.params import Fractions
 from stages.schema import LABELLED, MOVIE
@@ -27,31 +30,35 @@ THRESHOLDS = f"{FOLDER}/thresholds.json"
 METRICS = "metrics/split.json"
 
 SPLITS: Final = ("train", "validation", "test")
+KNOWN: Final = ("title", "release_date", "vote_average")  # what deciding takes
 # Fixed once, before any model was trained; choosing it by results would be fitting the test split.
 SALT: Final = "split"
 
 
 def split() -> None:
     options = params.load()
-    movies = pl.DataFrame(parquet.read_table(INPUT, MOVIE))
-    keys = [group_key(title, day) for title, day in movies.select("title", "release_date").iter_rows()]
+    known = pl.DataFrame(parquet.read_table(INPUT, pa.schema([MOVIE.field(name) for name in KNOWN])))
+    keys = group_keys(known["title"], known["release_date"])
     if options.split.by == "time":
-        places = by_year(movies["release_date"].dt.year().fill_null(0).to_numpy())
+        places = by_year(known["release_date"].dt.year().fill_null(0).to_numpy())
     else:
-        places = [position(key, SALT) for key in keys]
-    sides = np.array([side(place, options.split.fractions) for place in places])
-    ratings = movies["vote_average"].to_numpy()
+        places = np.array([position(key, SALT) for key in keys])
+    sides = sides_of(places, options.split.fractions)
+    ratings = known["vote_average"].to_numpy()
     thresholds = fit_thresholds(ratings[sides == "train"], options.labels)
     labels = np.array(CLASSES)[class_indices(ratings, thresholds)]
     require_every_class(sides, labels)
     metrics = summary(keys, sides, labels, thresholds, options.split.fractions)
 
-    labelled = movies.with_columns(
-        rating=pl.col("vote_average"), label=pl.Series(labels.astype(object), dtype=pl.String)
-    )
-    for name in SPLITS:
-        part = labelled.filter(pl.Series(sides == name))
-        parquet.write_table(f"{FOLDER}/{name}.parquet", part.to_arrow().cast(LABELLED))
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context(parquet.writing(f"{FOLDER}/{name}.parquet", LABELLED)) for name in SPLITS}
+        first = 0
+        for batch in parquet.read_batches(INPUT, MOVIE):
+            rows = slice(first, first := first + batch.num_rows)
+            whole = [*batch.columns, batch["vote_average"], pa.array(labels[rows], pa.string())]
+            labelled = pa.RecordBatch.from_arrays(whole, schema=LABELLED)
+            for name, file in files.items():
+                file.write(labelled.filter(pa.array(sides[rows] == name)))
     storage.write_json(THRESHOLDS, asdict(thresholds))
     storage.write_json(METRICS, metrics)
     for warning in metrics["warnings"]:
@@ -59,19 +66,19 @@ def split() -> None:
     print("split: " + ", ".join(f"{name} {metrics['rows'][name]:,}" for name in SPLITS))
 
 
-def side(place: float, fractions: Fractions) -> str:
-    """The split of a film that stands at ``place`` in [0, 1)."""
-    if place < fractions.train:
-        return "train"
-    return "validation" if place < fractions.train + fractions.validation else "test"
+def sides_of(places: npt.NDArray[np.float64], fractions: Fractions) -> np.ndarray:
+    """The split of each film, by where it stands in [0, 1)."""
+    ends = [fractions.train, fractions.train + fractions.validation]
+    return np.array(SPLITS)[np.searchsorted(ends, places, side="right")]
 
 
-def by_year(years: np.ndarray) -> list[float]:
+def by_year(years: np.ndarray) -> npt.NDArray[np.float64]:
     """Where each movie stands in [0, 1) by its year of release: the share of movies that are older.
 
     All movies of a year stand at one place, so that no film is on two sides. Unknown years (0) are the oldest.
     """
-    return [float(place) for place in np.searchsorted(np.sort(years), years) / len(years)]
+    places: npt.NDArray[np.float64] = np.searchsorted(np.sort(years), years) / len(years)
+    return places
 
 
 def require_every_class(sides: np.ndarray, labels: np.ndarray) -> None:
@@ -90,14 +97,13 @@ def require_every_class(sides: np.ndarray, labels: np.ndarray) -> None:
 
 
 def summary(
-    keys: list[str], sides: np.ndarray, labels: np.ndarray, thresholds: Thresholds, fractions: Fractions
+    keys: pl.Series, sides: np.ndarray, labels: np.ndarray, thresholds: Thresholds, fractions: Fractions
 ) -> dict[str, Any]:
     """Sizes, thresholds and class shares, with a warning for each share that chance alone would hardly give."""
     rows = {name: int(np.sum(sides == name)) for name in SPLITS}
     shares = {name: {c: float(np.mean(labels[sides == name] == c)) for c in CLASSES} for name in SPLITS}
-    homes: dict[str, set[str]] = {}
-    for key, name in zip(keys, sides.tolist(), strict=True):
-        homes.setdefault(key, set()).add(name)
+    homes = pl.DataFrame({"film": keys, "side": sides.astype(object)}, schema_overrides={"side": pl.String})
+    across = homes.unique().height - homes["film"].n_unique()
     warnings = [
         f"{name} has {rows[name] / len(keys):.1%} of the rows, {fraction:.1%} expected"
         for name, fraction in fractions.model_dump().items()
@@ -113,7 +119,7 @@ def summary(
         "rows": rows,
         "thresholds": asdict(thresholds),
         "class_shares": shares,
-        "groups_across_splits": sum(len(names) > 1 for names in homes.values()),
+        "groups_across_splits": across,
         "warnings": warnings,
     }
 

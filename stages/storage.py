@@ -35,6 +35,18 @@ def whole(path: str | Path) -> Iterator[Path]:
         remove(temporary)
 
 
+@contextlib.contextmanager
+def scratch(path: str | Path) -> Iterator[Path]:
+    """Give an empty folder beside ``path`` for what only this block needs; what a crash left of an earlier one goes."""
+    folder = Path(path).with_name(f".{Path(path).name}.scratch")
+    remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
 def remove(path: Path) -> None:
     """Delete a file or a folder if it is there."""
     if path.is_dir() and not path.is_symlink():

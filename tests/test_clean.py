@@ -1,14 +1,23 @@
 import random
+import tempfile
+from datetime import date
+from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+import polars as pl
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.clean import cleaned
+from stages import clean, parquet, storage
+from stages.groups import group_key, group_keys
 from stages.params import Clean
+from stages.schema import MOVIE
+from stages.text import normalise
 from tests.conftest import frame, movie
 
 OPTIONS = Clean(min_votes=10)
+WITH_FILES = settings(deadline=None, max_examples=40)
 
 MOVIES = st.lists(
     st.builds(
@@ -24,6 +33,15 @@ MOVIES = st.lists(
     ),
     max_size=12,
 )
+
+
+def cleaned(movies: pl.DataFrame, options: Clean) -> tuple[pl.DataFrame, dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = (Path(folder, f"{name}.parquet") for name in ("raw", "clean"))
+        parquet.write_table(source, movies.to_arrow().cast(MOVIE))
+        counts = clean.clean_table(source, target, options)
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["clean.parquet", "raw.parquet"]
+        return pl.read_parquet(target), counts
 
 
 def test_each_row_is_dropped_for_the_first_reason_that_applies() -> None:
@@ -63,6 +81,7 @@ def test_missing_genres_are_named_and_unknown_ones_kept() -> None:
     assert movies["genres"].to_list() == [["NonGiven"], ["NonGiven"], ["Zombie Western"]]
 
 
+@WITH_FILES
 @given(MOVIES)
 def test_every_row_is_kept_or_counted_once(movies: list[dict[str, Any]]) -> None:
     kept, counts = cleaned(frame(*movies), OPTIONS)
@@ -71,6 +90,7 @@ def test_every_row_is_kept_or_counted_once(movies: list[dict[str, Any]]) -> None
     assert kept["id"].is_unique().all()
 
 
+@WITH_FILES
 @given(MOVIES, st.randoms(use_true_random=False))
 def test_cleaning_again_changes_nothing_and_order_hardly_matters(
     movies: list[dict[str, Any]], shuffle: random.Random
@@ -84,3 +104,48 @@ def test_cleaning_again_changes_nothing_and_order_hardly_matters(
     other, other_counts = cleaned(frame(*shuffled), OPTIONS)
     assert other_counts["rows_out"] <= len(movies)
     assert other["id"].is_sorted()
+
+
+def test_the_bytes_do_not_tell_how_many_rows_were_read_and_sorted_at_a_time(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = list(range(300)) * 2
+    random.Random(0).shuffle(numbers)
+    movies = [movie(n, title=f"Film {n % 290}", vote_count=10 + place) for place, n in enumerate(numbers)]
+    parquet.write_table("raw.parquet", frame(*movies).to_arrow().cast(MOVIE))
+    found = set()
+    for batch, bucket in ((65_536, 131_072), (7, 131_072), (65_536, 10), (64, 50)):
+        monkeypatch.setattr(parquet, "BATCH", batch)
+        monkeypatch.setattr(clean, "BUCKET", bucket)
+        counts = clean.clean_table("raw.parquet", "clean.parquet", OPTIONS)
+        assert counts["dropped"] == dict.fromkeys(clean.REASONS, 0) | {"duplicate_id": 300, "duplicate_title_year": 10}
+        found.add(storage.sha256("clean.parquet"))
+    assert len(found) == 1
+
+
+def test_what_a_crash_left_is_cleared_away(workspace: Path) -> None:
+    parquet.write_table("raw.parquet", frame(movie(1)).to_arrow().cast(MOVIE))
+    left = Path(".clean.parquet.scratch")
+    left.mkdir()
+    (left / "0.arrow").write_bytes(b"half a file")
+    assert clean.clean_table("raw.parquet", "clean.parquet", OPTIONS)["rows_out"] == 1
+    assert not left.exists()
+
+
+@given(st.text())
+def test_a_text_that_is_not_unusual_is_normalised(text: str) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    assert pl.Series([text]).str.contains(clean.UNUSUAL).item() or normalise(text) == text
+    assert clean.normalised(one(summary=text, genres=[text]))["summary"].item() == (normalise(text) or None)
+
+
+@given(st.lists(st.text() | st.sampled_from(["Amélie", "AMELIE!", "???", "ẞ", "Σς"]), max_size=5))
+def test_many_group_keys_are_those_of_each(titles: list[str]) -> None:
+    titles = [title.encode("utf-8", "replace").decode() for title in titles]
+    days = [None if n % 2 else date(2000 + n, 1, 1) for n in range(len(titles))]
+    found = group_keys(pl.Series(titles, dtype=pl.String), pl.Series(days, dtype=pl.Date))
+    assert found.to_list() == [group_key(title, day) for title, day in zip(titles, days, strict=True)]
+
+
+def one(**fields: Any) -> Any:
+    return frame(movie(1, **fields)).to_arrow().cast(MOVIE).to_batches()[0]

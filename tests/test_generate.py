@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.generate import BLOCK, generate
-from stages.clean import cleaned
 from stages.groups import group_key
 from stages.params import Clean
 from stages.schema import MOVIE
+from tests.test_clean import cleaned
 
 
 def table(rows: int, seed: int = 0) -> pl.DataFrame:

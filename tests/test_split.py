@@ -71,14 +71,18 @@ def test_two_runs_with_other_thread_counts_give_the_same_bytes(cleaned_folder: P
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=30))
 def test_new_movies_move_no_old_one(numbers: list[int]) -> None:
     keys = [f"film{n}|2000" for n in numbers]
-    alone = [split.side(position(key, split.SALT), FRACTIONS) for key in keys[:1]]
-    together = [split.side(position(key, split.SALT), FRACTIONS) for key in keys]
-    assert alone == together[:1]
+    places = np.array([position(key, split.SALT) for key in keys])
+    assert split.sides_of(places[:1], FRACTIONS) == split.sides_of(places, FRACTIONS)[:1]
 
 
 def test_the_same_film_never_stands_on_both_sides() -> None:
-    sides = {split.side(position(group_key(t, None), "split"), FRACTIONS) for t in ("Up", "UP!", " úp")}
-    assert len(sides) == 1
+    places = np.array([position(group_key(title, None), split.SALT) for title in ("Up", "UP!", " úp")])
+    assert len(set(split.sides_of(places, FRACTIONS))) == 1
+
+
+def test_the_sides_meet_at_the_fractions() -> None:
+    places = np.array([0.0, 0.69, 0.7, 0.84, 0.85, 0.99])
+    assert split.sides_of(places, FRACTIONS).tolist() == [name for name in split.SPLITS for _ in range(2)]
 
 
 def test_labels_follow_the_order_of_the_classes() -> None:
@@ -109,7 +113,7 @@ def test_ratings_that_are_all_alike_are_refused() -> None:
 def test_a_share_that_chance_hardly_gives_is_a_warning() -> None:
     sides = np.array(["train"] * 500 + ["validation"] * 250 + ["test"] * 250)
     labels = np.array((["bad"] * 10 + ["average"] * 40) * 20)
-    metrics = split.summary([str(n) for n in range(1000)], sides, labels, Thresholds(5, 7), FRACTIONS)
+    metrics = split.summary(pl.Series([str(n) for n in range(1000)]), sides, labels, Thresholds(5, 7), FRACTIONS)
     assert any(warning.startswith("train has 50.0% of the rows") for warning in metrics["warnings"])
 
 
@@ -119,10 +123,10 @@ def test_a_share_that_chance_hardly_gives_is_a_warning() -> None:
         (lambda path: path.unlink(), "no such file"),
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "not a readable Parquet file"),
         (lambda path: path.write_bytes(b""), "not a readable Parquet file"),
-        (lambda path: pl.DataFrame({"id": [1]}).write_parquet(path), "column 'source' is missing"),
+        (lambda path: pl.DataFrame({"id": [1]}).write_parquet(path), "column 'title' is missing"),
         (
-            lambda path: pl.read_parquet(path).with_columns(pl.col("id").cast(pl.String)).write_parquet(path),
-            "column 'id' has type",
+            lambda path: pl.read_parquet(path).with_columns(pl.col("title").cast(pl.Categorical)).write_parquet(path),
+            "column 'title' has type",
         ),
     ],
 )

@@ -1,14 +1,16 @@
 """Explore: what the cleaned movies look like → data/reports/explore.html and the tables under metrics/explore.
 
 Genres per movie and movies per genre, ratings overall and for the most frequent genres, text length in the model's
-tokens, votes against rating, languages and missing values. The page opens without a network.
+tokens, votes against rating, languages and missing values. The page opens without a network. Texts are read a batch at
+a time; of a table with more than 50,000 movies, the text lengths are those of so many, spread evenly over it.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from stages import figures, params, parquet, pretrained, storage
 from stages.command import run_stage
@@ -26,15 +28,18 @@ LANGUAGES = 12
 LENGTH_STEP = 16
 UNCUT = 1 << 30  # tokens
 VOTE_STEPS = 2  # bins to a tenfold of votes
+MEASURED: Final = 50_000  # movies whose texts are cut into tokens
+DESCRIBED: Final = ("source", "genres", "spoken_languages", "original_language", "vote_average", "vote_count")
 
 
 def explore() -> None:
     options = params.load()
-    movies = pl.DataFrame(parquet.read_table(INPUT, MOVIE))
+    movies = pl.DataFrame(parquet.read_table(INPUT, pa.schema([MOVIE.field(name) for name in DESCRIBED])))
     if movies.is_empty():
         raise UserError(f"{INPUT}: no movies to explore")
-    tokens = token_lengths(movies, options.text, options.model.name)
-    tables = describe(movies, tokens)
+    measured = np.unique(np.linspace(0, len(movies) - 1, MEASURED).astype(np.int64))
+    missing, tokens = read_texts(measured, options.text, options.model.name)
+    tables = describe(movies, missing, tokens)
     with storage.whole(TABLES) as temporary:
         temporary.mkdir()
         for name, table in tables.items():
@@ -47,12 +52,13 @@ def explore() -> None:
         "explore.html.j2",
         rows=len(movies),
         source=movies["source"][0],
+        measured=len(measured),
         missing=tables["missing"].rows(),
         share_cut=float(np.mean(tokens > options.text.max_length)),
         max_length=options.text.max_length,
         ratings=figures.histogram(RATING_EDGES.tolist(), tables["ratings"]["movies"].to_list(), "rating"),
         genre_ratings=figures.boxes(
-            {genre: by_genre.filter(pl.col("genres") == genre)["vote_average"].to_list() for genre in top}, "rating"
+            {genre: by_genre.filter(pl.col("genres") == genre)["vote_average"].to_numpy() for genre in top}, "rating"
         ),
         movies_per_genre=figures.bars(_mapping(tables["movies_per_genre"]), "movies"),
         genres_per_movie=figures.bars(_mapping(tables["genres_per_movie"]), "movies"),
@@ -73,7 +79,24 @@ def explore() -> None:
     print(f"explore: {REPORT} written")
 
 
-def describe(movies: pl.DataFrame, tokens: np.ndarray) -> dict[str, pl.DataFrame]:
+def read_texts(measured: np.ndarray, text: Text, model: str) -> tuple[dict[str, int], np.ndarray]:
+    """How many movies lack each field, and the tokens of the ``measured`` rows' texts before they are cut."""
+    tokenizer = pretrained.load_tokenizer(model).backend_tokenizer
+    uncut = TextFormat(tuple(text.fields), UNCUT)
+    missing = dict.fromkeys(MOVIE.names, 0)
+    lengths: list[int] = []
+    first = 0
+    for batch in parquet.read_batches(INPUT, MOVIE):
+        movies = pl.DataFrame(batch)
+        for name in missing:
+            missing[name] += _missing(movies[name])
+        rows = measured[np.searchsorted(measured, first) : np.searchsorted(measured, first + len(movies))] - first
+        lengths += map(len, encode(tokenizer, movies[rows].to_dicts(), uncut))
+        first += len(movies)
+    return missing, np.array(lengths)
+
+
+def describe(movies: pl.DataFrame, missing: dict[str, int], tokens: np.ndarray) -> dict[str, pl.DataFrame]:
     """The tables under metrics/explore, each sorted, so that equal movies give equal bytes."""
     ratings = movies["vote_average"].to_numpy()
     counts, _ = np.histogram(ratings, RATING_EDGES)
@@ -90,35 +113,29 @@ def describe(movies: pl.DataFrame, tokens: np.ndarray) -> dict[str, pl.DataFrame
         .sort("decade")
         .select((10 ** pl.col("decade")).round().cast(pl.Int64).alias("votes_from"), "movies", "mean_rating", "std")
     )
-    genres = _counts(movies["genres"].explode().to_list(), "genre")
-    per_movie = movies.select(pl.col("genres").list.len().alias("genres"))["genres"].to_list()
+    per_movie = movies["genres"].list.len()
     return {
         "ratings": pl.DataFrame({"rating_from": RATING_EDGES[:-1], "movies": counts}),
-        "movies_per_genre": genres,
+        "movies_per_genre": _counts(movies["genres"].explode(), "genre"),
         "genres_per_movie": _counts(per_movie, "genres").sort("genres"),
         "text_length": pl.DataFrame({"tokens_from": edges[:-1], "movies": lengths}),
         "votes": by_votes,
-        "languages": _counts(movies["original_language"].fill_null("unknown").to_list(), "language").head(LANGUAGES)
-        if movies["original_language"].drop_nulls().len()
-        else _counts(movies["spoken_languages"].explode().fill_null("unknown").to_list(), "language").head(LANGUAGES),
+        "languages": _counts(_languages(movies).fill_null("unknown"), "language").head(LANGUAGES),
         "missing": pl.DataFrame(
-            {"field": MOVIE.names, "missing": [_missing(movies[name]) for name in MOVIE.names]},
-            schema={"field": pl.String, "missing": pl.Int64},
+            {"field": list(missing), "missing": list(missing.values())}, {"field": pl.String, "missing": pl.Int64}
         ),
     }
 
 
-def token_lengths(movies: pl.DataFrame, text: Text, model: str) -> np.ndarray:
-    """Tokens of each movie's text before it is cut, special tokens included."""
-    tokenizer = pretrained.load_tokenizer(model).backend_tokenizer
-    rows = movies.to_dicts()
-    return np.array([len(ids) for ids in encode(tokenizer, rows, TextFormat(tuple(text.fields), UNCUT))])
+def _languages(movies: pl.DataFrame) -> pl.Series:
+    """The language that each was made in, or, of a source that does not say, those that are spoken."""
+    original = movies["original_language"]
+    return original if original.drop_nulls().len() else movies["spoken_languages"].explode()
 
 
-def _counts(values: Iterable[Any], name: str) -> pl.DataFrame:
+def _counts(values: pl.Series, name: str) -> pl.DataFrame:
     """How often each value occurs, the most frequent first."""
-    counted = pl.Series(name, list(values)).value_counts(name="movies")
-    return counted.sort(["movies", name], descending=[True, False])
+    return values.alias(name).value_counts(name="movies").sort(["movies", name], descending=[True, False])
 
 
 def _missing(column: pl.Series) -> int:

@@ -50,7 +50,7 @@ def histogram(edges: Sequence[float], counts: Sequence[float], x: str, y: str = 
     return _svg(axes)
 
 
-def boxes(groups: Mapping[str, Sequence[float]], x: str) -> Markup:
+def boxes(groups: Mapping[str, Any], x: str) -> Markup:
     """A box plot for each group of values, the first on top; outliers are left out."""
     axes = _axes(6, 0.3 * len(groups) + 0.7)
     axes.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), showfliers=False)

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -139,6 +141,73 @@ def test_an_experiment_in_a_copy_of_the_repository(clone: Path) -> None:
 def test_a_prediction_from_the_pipelines_checkpoint(clone: Path) -> None:
     out = ok(clone, "python", "-m", "stages.predict", "--title", "Film", "--summary", "A story.", "--genres", "Drama")
     assert out.split()[0] in ("bad", "average", "good")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A git remote of the clone's commits, and a DVC remote of what its pipeline made."""
+
+    folder: Path
+    settings: Sequence[str]  # of the DVC remote, its address first
+
+    def add_to(self, clone: Path) -> None:
+        ok(clone, "dvc", "remote", "add", "--local", "--force", "--default", "shared", self.settings[0])
+        for setting in self.settings[1:]:
+            ok(clone, "dvc", "remote", "modify", "--local", "shared", *setting.split("="))
+
+    def second_clone(self) -> Path:
+        """A clone on another machine."""
+        ok(self.folder, "git", "clone", "-q", "--branch", "main", "origin", "second")
+        self.add_to(self.folder / "second")
+        return self.folder / "second"
+
+
+@pytest.fixture
+def s3() -> Iterator[Sequence[str]]:
+    """An empty bucket, as a DVC remote."""
+    boto3, server = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    running.start()
+    url = "http://{}:{}".format(*running.get_host_and_port())
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys).create_bucket(Bucket="movies")
+    yield ["s3://movies/dvc", f"endpointurl={url}", "access_key_id=test", "secret_access_key=test"]
+    running.stop()
+
+
+@pytest.fixture
+def remote(clone: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Remote]:
+    kind = getattr(request, "param", "folder")
+    found = Remote(tmp_path, [str(tmp_path / "remote")] if kind == "folder" else request.getfixturevalue(kind))
+    ok(clone, "git", "init", "-q", "--bare", str(tmp_path / "origin"))
+    ok(clone, "git", "remote", "add", "origin", str(tmp_path / "origin"))
+    ok(clone, "git", "push", "-q", "origin", "HEAD:refs/heads/main")
+    found.add_to(clone)
+    ok(clone, "dvc", "push")
+    yield found
+    ok(clone, "git", "remote", "remove", "origin")
+
+
+@pytest.mark.parametrize("remote", ["folder", "s3"], indirect=True)
+def test_a_second_clone_pulls_instead_of_computing(clone: Path, remote: Remote) -> None:
+    second = remote.second_clone()
+    assert "Running stage" not in ok(second, "dvc", "repro", "--pull")
+    for name in ("data/split/test.parquet", "models/movie-rating/model.onnx", "data/reports/report.html"):
+        assert (second / name).read_bytes() == (clone / name).read_bytes()
+    assert "up to date" in ok(second, "dvc", "status")
+
+
+def test_an_experiment_travels(clone: Path, remote: Remote) -> None:
+    ok(clone, "dvc", "exp", "run", "--temp", "-n", "strict", "-S", "decision.rule=argmax")
+    ok(clone, "dvc", "exp", "push", "origin", "strict")
+    second = remote.second_clone()
+    ok(second, "dvc", "exp", "pull", "origin", "strict")
+    ok(second, "dvc", "exp", "apply", "strict")
+    ok(second, "dvc", "checkout")
+    assert "rule: argmax" in (second / "params.yaml").read_text()
+    decision = json.loads((second / "models/movie-rating/movie_ratings.json").read_text())
+    assert "argmax" in json.dumps(decision)
+    assert "Running stage" not in ok(second, "dvc", "repro")
 
 
 def imports(module: str) -> set[str]:

@@ -29,6 +29,7 @@ LENGTH_STEP = 16
 UNCUT = 1 << 30  # tokens
 VOTE_STEPS = 2  # bins to a tenfold of votes
 MEASURED: Final = 50_000  # movies whose texts are cut into tokens
+ENCODED: Final = 1_000  # movies that are cut into tokens at a time
 DESCRIBED: Final = ("source", "genres", "spoken_languages", "original_language", "vote_average", "vote_count")
 
 
@@ -91,7 +92,8 @@ def read_texts(measured: np.ndarray, text: Text, model: str) -> tuple[dict[str, 
         for name in missing:
             missing[name] += _missing(movies[name])
         rows = measured[np.searchsorted(measured, first) : np.searchsorted(measured, first + len(movies))] - first
-        lengths += map(len, encode(tokenizer, movies[rows].to_dicts(), uncut))
+        for part in movies[rows].iter_slices(ENCODED):
+            lengths += map(len, encode(tokenizer, part.to_dicts(), uncut))
         first += len(movies)
     return missing, np.array(lengths)
 

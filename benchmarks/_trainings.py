@@ -75,6 +75,7 @@ def train_all(trainings: Sequence[Training], jobs: int) -> None:
     if not open_ones:
         return
     os.environ["TQDM_DISABLE"] = "1"  # is read by new processes: bars of several trainings would write over each other
+    jobs = min(jobs, len(open_ones))
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with (
         ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,)) as pool,

@@ -1,21 +1,27 @@
-"""The README's result tables, made from the committed figures: python -m benchmarks.readme writes them in place.
+"""The result tables of the README and of docs/, made from the committed figures: python -m benchmarks.readme.
 
-They stand between comments in the README, so that everything around them is written by hand. With --check, exit code 1
-where the README does not say what the files say.
+They stand between comments, so that everything around them is written by hand. With --check nothing is written, and
+the exit code is 1 where a page does not say what the files say.
 """
 
 import argparse
 import json
+import math
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.report import TITLES
 
-README = Path("README.md")
-STUDIES = ("sample",)
+PAGES = (Path("README.md"), Path("docs/experiments.md"))
+STUDIES = ("sample", "wikidata")
 KINDS = ("balanced_accuracy", "macro_f1")
+# What the model was meant to reach, by KINDS.
+AIMS = {"facts": (0.62, 0.53), "plot": (0.57, 0.48)}
 
 
 def main() -> int:
@@ -24,30 +30,49 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
-    old = README.read_text(encoding="utf-8")
-    new = filled(old, Path())
-    if not check:
-        README.write_text(new, encoding="utf-8")
-    elif new != old:
-        print(
-            "README.md: its tables are not those of the committed figures; python -m benchmarks.readme", file=sys.stderr
-        )
-        return 1
+    tables = made(Path())
+    for page in PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = filled(old, tables)
+        if not check:
+            page.write_text(new, encoding="utf-8")
+        elif new != old:
+            print(f"{page}: its tables are not those of the committed figures; python -m benchmarks.readme")
+            return 1
     return 0
 
 
-def filled(text: str, root: Path) -> str:
-    """The README with every table as the files under ``root`` have it."""
+def made(root: Path) -> dict[str, str]:
+    """Every table, by name, as the files under ``root`` have it."""
     tables = {"split": split_table(_read(root / "metrics/evaluate.json"), _read(root / "metrics/baseline.json"))}
     for source in STUDIES:
         study = _read(root / f"benchmarks/study-{source}.json")
         tables[f"study {source}"] = study_table(study)
         tables[f"gain {source}"] = gain_table(study)
-    tables["parts sample"] = parts_table(_read(root / "benchmarks/study-sample.json"))
-    for name, table in tables.items():
+        tables[f"parts {source}"] = parts_table(study)
+    study = _read(root / "benchmarks/study-sample.json")
+    tables["sizes"] = sizes_table(study)
+    tables["time"] = scores_table(
+        {
+            "trained on older movies": study["time"]["trained_on_older"],
+            "trained on movies of all years": study["time"]["trained_at_random"],
+        }
+    )
+    for part in ("objectives", "seeds", "fields"):
+        tables[part] = scores_table({name: row for name, row in study[part].items() if name != "folds"})
+    return tables
+
+
+def filled(text: str, tables: Mapping[str, str]) -> str:
+    """A page with each table between its comments.
+
+    Raises:
+        KeyError: the page asks for a table that there is not.
+    """
+    for name in re.findall(r"^<!-- (?!end of )(.+) -->$", text, re.MULTILINE):
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = text.split(start)
-        text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+        text = f"{before}{start}\n{tables[name]}\n{end}{rest.split(end)[1]}"
     return text
 
 
@@ -98,6 +123,65 @@ def parts_table(study: Mapping[str, Any]) -> str:
         for name, row in study["model"]["facts"].items()
     ]
     return _table(head, rows)
+
+
+def scores_table(rows: Mapping[str, Any]) -> str:
+    """Figures of merit of anything, a line each."""
+    head = ["", "balanced accuracy", "macro-F1", "log-loss"]
+    return _table(
+        head,
+        [
+            [name, *(_with_interval(row, kind) for kind in KINDS), f"{row['log_loss']:.3f}"]
+            for name, row in rows.items()
+        ],
+    )
+
+
+def sizes_table(study: Mapping[str, Any]) -> str:
+    """The learning curve, and where a line through it would reach the aims."""
+    head = ["training movies", "balanced accuracy", "macro-F1"]
+    head += [f"of title, genres, summary: {head[1]}", head[2]]
+    sizes = sorted(study["sizes"].values(), key=lambda size: size["training_rows"])
+    rows = [
+        [f"{size['training_rows']:,}", *(_with_interval(size[view], kind) for view in AIMS for kind in KINDS)]
+        for size in sizes
+    ]
+    needed = [
+        _needed(sizes, view, kind, aim) for view, aims in AIMS.items() for kind, aim in zip(KINDS, aims, strict=True)
+    ]
+    return _table(head, [*rows, ["extrapolated", *needed]])
+
+
+def _needed(sizes: Sequence[Mapping[str, Any]], view: str, kind: str, aim: float) -> str:
+    """How many training movies would reach ``aim`` if the figure went on growing as it does with each doubling."""
+    found = [size[view][kind] for size in sizes]
+    if found[-1] >= aim:
+        return f"{aim:.2f} is reached"
+    doublings = [math.log2(size["training_rows"]) for size in sizes]
+    slope = np.polyfit(doublings, found, 1)[0]
+    if slope <= 0:
+        return f"{aim:.2f}: no growth to go by"
+    rows = sizes[-1]["training_rows"] * 2 ** ((aim - found[-1]) / slope)
+    return f"{slope:+.3f} a doubling: {aim:.2f} at {float(f'{rows:.1g}'):,.0f}"
+
+
+def scale_table(found: Mapping[str, Any]) -> str:
+    """What each stage takes at each size, and at ten times the largest if it goes on growing as it did."""
+    measured = {int(rows): figures for rows, figures in found["stages"].items()}
+    small, large = sorted(measured)[-2:]
+    stages = [name for name, figures in measured[large].items() if isinstance(figures, Mapping)]
+    further = {
+        stage: {kind: value * value / measured[small][stage][kind] for kind, value in measured[large][stage].items()}
+        for stage in stages
+    }
+    rows = [
+        [title, *(f"{f['seconds']:.0f} s, {f['megabytes']:,.0f} MB, {f['disk_megabytes']:,.1f} MB" for f in figures)]
+        for title, figures in (
+            *((f"{size:,}", [measured[size][stage] for stage in stages]) for size in sorted(measured)),
+            (f"{large**2 // small:,}, extrapolated", [further[stage] for stage in stages]),
+        )
+    ]
+    return _table(["movies", *stages], rows)
 
 
 def split_table(evaluated: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ def report() -> None:
         titles=TITLES,
         slices=tables["slices"],
         wrong=storage.read_json(WRONG),
-        studies=[_study(path) for path in STUDIES if Path(path).exists()],
+        studies=[_study(path) for path in STUDIES],
         confusion=figures.confusion(evaluated["confusion"], CLASSES),
         reliability=figures.reliability(
             {"before calibration": tables["reliability_before"], "after": tables["reliability"]}

@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from benchmarks import readme
 from tests.conftest import ROOT
 
@@ -10,8 +12,34 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_result_tables_are_made_of_the_committed_figures() -> None:
-    assert readme.filled(README, ROOT) == README
+    tables = readme.made(ROOT)
+    for page in readme.PAGES:
+        text = (ROOT / page).read_text()
+        assert readme.filled(text, tables) == text
     assert "| the model | 0." in README
+
+
+def test_a_page_that_asks_for_an_unknown_table_is_told_so() -> None:
+    with pytest.raises(KeyError, match="nobody"):
+        readme.filled("<!-- nobody -->\n<!-- end of nobody -->\n", {})
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        ((0.50, 0.52, 0.54), "+0.020 a doubling: 0.62 at 50,000"),
+        ((0.60, 0.61, 0.63), "0.62 is reached"),
+        ((0.60, 0.59, 0.58), "0.62: no growth to go by"),
+    ],
+)
+def test_the_learning_curve_tells_how_many_movies_an_aim_needs(figures: tuple[float, ...], told: str) -> None:
+    interval = {"interval_95": {kind: [0.4, 0.7] for kind in readme.KINDS}}
+    sizes = {
+        str(rows): {"training_rows": rows}
+        | {view: dict.fromkeys(readme.KINDS, found) | interval for view in readme.AIMS}
+        for rows, found in zip((750, 1500, 3000), figures, strict=True)
+    }
+    assert f"| extrapolated | {told} |" in readme.sizes_table({"sizes": sizes})
 
 
 def test_the_throughput_is_the_committed_one() -> None:

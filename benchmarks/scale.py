@@ -1,7 +1,8 @@
 """Scale: seconds, memory and disk of the stages at 10⁴, 10⁵ and 10⁶ invented movies.
 
 Each stage is its own process, in a temporary folder with this repository's params.yaml. At the largest size clean and
-split are compared, in turns, with a Polars script that does the same by hand. Writes benchmarks/scale.json.
+split are compared, in turns, with a Polars script that does the same by hand. The making of train's file of tokens is
+compared with the tokenizers library alone, which is handed texts that are ready. Writes benchmarks/scale.json.
 """
 
 import argparse
@@ -16,16 +17,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 from tqdm import tqdm
 
-from stages import storage
+from benchmarks.generate import generate
+from stages import params, pretrained, storage
 from stages.command import exit_code
+from stages.movies import Movies
+from stages.schema import MOVIE
+from stages.text import TextFormat, compose, tokenize
+from stages.tokens import write_tokens
 
 OUTPUT: Final = "benchmarks/scale.json"
 STAGES: Final = ("clean", "split", "explore")
 WRITES: Final = {"clean": "data/clean", "split": "data/split", "explore": "data/reports"}
 SIZES: Final = (10_000, 100_000, 1_000_000)
 ROUNDS: Final = 3
+TOKENISED: Final = 30_000
 ROOT: Final = Path(__file__).parent.parent
 
 
@@ -51,6 +59,8 @@ def main() -> None:
                 found["beside_a_script"] = beside_a_script(folder)
     if len(sizes) > 1:
         found["growth"] = growth(found["stages"], *sizes[-2:])
+    with tempfile.TemporaryDirectory() as scratch:
+        found["tokenising"] = tokenising(Path(scratch))
     storage.write_json(OUTPUT, found)
     print(f"scale: {OUTPUT} written")
 
@@ -68,6 +78,29 @@ def beside_a_script(folder: Path) -> dict[str, Any]:
             "ours": max(s["megabytes"] for own in ours for s in own),
             "script": max(other["megabytes"] for other in script),
         },
+    }
+
+
+def tokenising(folder: Path) -> dict[str, Any]:
+    """Movies a second into a file of tokens, and what the library alone reaches with the same texts, in turns."""
+    options = params.load()
+    text = TextFormat(tuple(options.text.fields), options.text.max_length)
+    tokenizer = pretrained.load_tokenizer(options.model.name).backend_tokenizer
+    movies = Movies(pa.Table.from_batches(generate(TOKENISED, 0), MOVIE))
+    texts = [compose(movie, text.fields) for movie in movies]
+    tokenize(tokenizer, texts[:1_000], text.max_length)
+    ours, alone = [], []
+    for turn in range(ROUNDS):
+        start = time.perf_counter()
+        write_tokens(folder / f"{turn}.arrow", movies, len(movies), tokenizer, text)
+        ours.append(len(movies) / (time.perf_counter() - start))
+        start = time.perf_counter()
+        tokenizer.encode_batch_fast(texts)
+        alone.append(len(movies) / (time.perf_counter() - start))
+    shares = [own / other for own, other in zip(ours, alone, strict=True)]
+    return {
+        "movies_per_second": statistics.median(ours),
+        "share_of_the_library_alone": {"min": min(shares), "median": statistics.median(shares), "max": max(shares)},
     }
 
 

@@ -28,6 +28,7 @@ from stages.command import exit_code
 from stages.decision import Floats, Ints
 from stages.embeddings import embed
 from stages.labels import CLASSES
+from stages.movies import Movies
 from stages.params import Params
 from stages.ridge import Rated, fit_linear, fit_part
 from stages.rows import drop_fields, vote_weights
@@ -82,7 +83,8 @@ class Study:
 
     def __init__(self, options: Params):
         self.options = options
-        self.movies: list[dict[str, Any]] = parquet.read_table(CLEAN, MOVIE).to_pylist()
+        self.table = parquet.read_table(CLEAN, MOVIE)
+        self.movies: list[dict[str, Any]] = self.table.to_pylist()
         self.folds = by_film(self.movies, options)
         self.facts = facts_among(options.text.fields)
         self.labels = np.zeros(len(self.movies), dtype=np.int64)
@@ -219,9 +221,8 @@ class Study:
         """Logits (parts, movies, classes) for the validation and test movies of a fold, of both views."""
         options = self.options
         train, held = self.rated(fold.train), self.rated(fold.validation)
-        dropped = (
-            drop_fields(train.movies, options.text.fields, options.train.seed) if options.text.field_dropout else []
-        )
+        some = train.movies if options.text.field_dropout else train.movies[:0]
+        dropped = drop_fields(some, options.text.fields, options.train.seed)
         linear, _ = fit_part(train, dropped, held, options.text.fields, fold.thresholds, options.linear)
         found = Training(options, fold).logits()
         whole = [self.movies[row] for row in (*fold.validation, *fold.test)]
@@ -264,9 +265,9 @@ class Study:
 
     def rated(self, rows: Ints) -> Rated:
         """Movies as the linear part learns from them."""
-        movies = [self.movies[row] for row in rows]
-        ratings = np.array([movie["vote_average"] for movie in movies])
-        return Rated(movies, ratings, vote_weights(movies, self.options.train.vote_weighting))
+        table = self.table.take(rows)
+        weights = vote_weights(table["vote_count"], self.options.train.vote_weighting)
+        return Rated(Movies(table), table["vote_average"].to_numpy(), weights)
 
     def pooled(self, parts: list[Answers]) -> Answers:
         """The answers of several folds, in the order of the movies."""

@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+# The token ids of one row.
+Ids = Sequence[int] | npt.NDArray[np.int32]
+
 # Padded tokens in one batch of inference: large enough to keep the cores busy, small enough for any memory.
 TOKENS = 8_192
 
@@ -21,7 +24,7 @@ def by_length(lengths: Sequence[int], tokens: int = TOKENS) -> Iterator[list[int
         yield batch
 
 
-def pad(input_ids: Sequence[Sequence[int]], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def pad(input_ids: Sequence[Ids], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Token ids and attention mask, both of shape (rows, longest row)."""
     longest = max(map(len, input_ids))
     ids = np.full((len(input_ids), longest), pad_id, dtype=np.int64)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from stages import storage
-from stages.batches import by_length, pad
+from stages.batches import Ids, by_length, pad
 from stages.errors import UserError
 
 
@@ -53,7 +53,7 @@ class Features:
 
 
 def compute_features(
-    model: PreTrainedModel, layers: int, input_ids: Sequence[Sequence[int]], pad_id: int, path: Path
+    model: PreTrainedModel, layers: int, input_ids: Sequence[Ids], pad_id: int, path: Path
 ) -> Features:
     """Run the frozen layers once over every row and keep what leaves them at ``path``, unless it is there already."""
     lengths = [len(ids) for ids in input_ids]

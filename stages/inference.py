@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from stages.batches import by_length, pad
+from stages.batches import Ids, by_length, pad
 from stages.decision import Floats
 from stages.head import Head
 from stages.labels import CLASSES, Thresholds
@@ -25,7 +25,7 @@ class ClassLogits(torch.nn.Module):
         outputs = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
         return class_logits(outputs.float(), self.head, self.thresholds)
 
-    def of(self, input_ids: Sequence[Sequence[int]], pad_id: int) -> Floats:
+    def of(self, input_ids: Sequence[Ids], pad_id: int) -> Floats:
         """Shape (rows, classes), of unpadded token ids, in the order of the rows."""
         logits = np.zeros((len(input_ids), len(CLASSES)))
         self.eval()

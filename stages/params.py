@@ -188,6 +188,7 @@ class Baseline(Group):
     """What the model is compared with."""
 
     models: Annotated[list[BaselineName], Field(min_length=1)]
+    max_rows: Annotated[int, Field(gt=0)]
     c: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     alphas: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
 
@@ -219,6 +220,7 @@ class Train(Group):
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     batch_size: Annotated[int, Field(gt=0)]
     gradient_accumulation: Annotated[int, Field(gt=0)]
+    sampling: Literal["group_by_length", "batch_rebalance"]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)]
     early_stopping: Annotated[int, Field(gt=0)]

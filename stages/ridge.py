@@ -1,8 +1,8 @@
 """Fitting the linear part of a model: ridge regression of the rating, its strength chosen on the validation split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from scipy import sparse
@@ -12,10 +12,9 @@ from sklearn.linear_model import Ridge
 from stages.decision import Floats, facts_known
 from stages.labels import Thresholds
 from stages.linear import LinearModel, LinearPart, facts, logistic_scale, words
+from stages.movies import Movies
 from stages.params import Linear
 from stages.text import PLOT, facts_among
-
-Movies = Sequence[Mapping[str, Any]]
 
 # Of the TF-IDF values beside the facts' ones: a plot has a hundred words and is one movie.
 WORD_SCALE: Final = 1.5
@@ -40,7 +39,7 @@ def fit_part(
     """
     kept = np.flatnonzero(facts_known(dropped, fields))
     known = Rated(
-        [*train.movies, *(dropped[int(row)] for row in kept)],
+        train.movies + dropped.take(kept),
         np.append(train.ratings, train.ratings[kept]),
         np.append(train.weights, train.weights[kept]),
     )

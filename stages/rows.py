@@ -1,24 +1,33 @@
 """Training rows: movies as token ids, some of them with facts left out, with their ratings and weights."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from stages.batches import pad
 from stages.decision import Bools, Floats
 from stages.frozen import Features
+from stages.movies import Movies
 from stages.params import Params
-from stages.text import TextFormat, encode, facts_among, without
+from stages.text import FIELDS, TextFormat, facts_among
+from stages.tokens import write_tokens
+
+# What text and linear part are made of; the year is that of the release.
+READ: Final = tuple("release_date" if field == "year" else field for field in FIELDS)
 
 
 class Rows(torch.utils.data.Dataset):
     """The rows of both splits as token ids, ratings and weights, those of the training split first.
 
-    In each epoch, a share of the training rows stands there with facts left out: the ones that `set_epoch` draws.
+    In each epoch, a share of the training rows stands there with facts left out: the ones that `set_epoch` draws. The
+    token ids are in a file in ``folder``, made there unless an interrupted run has left it.
     """
 
     def __init__(
@@ -28,19 +37,21 @@ class Rows(torch.utils.data.Dataset):
         tokenizer: PreTrainedTokenizerBase,
         text: TextFormat,
         options: Params,
+        folder: Path,
     ):
-        movies = [*train.to_pylist(), *validation.to_pylist()]
+        movies = Movies(pa.concat_tables([train.select(READ), validation.select(READ)]))
         self.train, self.validation = range(train.num_rows), range(train.num_rows, len(movies))
         self.movies = movies
         self.ratings = np.concatenate([table["rating"].to_numpy() for table in (train, validation)])
         self.weights = np.ones(len(movies))
-        self.weights[: len(train)] = vote_weights(movies[: len(train)], options.train.vote_weighting)
+        self.weights[: len(train)] = vote_weights(train["vote_count"], options.train.vote_weighting)
         self._share, self._seed = options.text.field_dropout, options.train.seed
-        self.dropped = drop_fields(movies[: len(train)], text.fields, self._seed) if self._share else []
+        self.dropped = drop_fields(movies[: len(train)] if self._share else movies[:0], text.fields, self._seed)
         # Behind the whole movies stand those that an epoch will show with facts left out.
         shown = np.flatnonzero(np.any([self._drawn(epoch) for epoch in range(options.train.epochs)], axis=0))
         self._places = {int(row): len(movies) + place for place, row in enumerate(shown)}
-        self.input_ids = encode(tokenizer.backend_tokenizer, [*movies, *(self.dropped[row] for row in shown)], text)
+        asked, count = chain(movies, self.dropped.take(shown)), len(movies) + len(shown)
+        self.input_ids = write_tokens(folder / "tokens.arrow", asked, count, tokenizer.backend_tokenizer, text)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -85,20 +96,20 @@ class Collator:
         return batch | {"inputs_embeds": torch.from_numpy(hidden)}
 
 
-def vote_weights(movies: Sequence[Mapping[str, Any]], half: float) -> Floats:
-    """The weight of each movie, shape (movies,), 1 on average: votes / (votes + ``half``).
+def vote_weights(counts: pa.ChunkedArray, half: float) -> Floats:
+    """The weight of each movie, shape (movies,), 1 on average: votes / (votes + ``half``), of the counts of votes.
 
     A mean of many votes tells more than one of a few. With ``half`` 0, and where votes were not counted, all are 1.
     """
-    votes = np.array([movie.get("vote_count") or 0 for movie in movies], dtype=np.float64)
+    votes = pc.fill_null(counts, 0).to_numpy().astype(np.float64)
     if half == 0 or not votes.any():
-        return np.ones(len(movies))
+        return np.ones(len(votes))
     votes = np.maximum(votes, 1)
     weights: Floats = votes / (votes + half)
     return weights / weights.mean()
 
 
-def drop_fields(movies: Sequence[Mapping[str, Any]], fields: Sequence[str], seed: int) -> list[dict[str, Any]]:
+def drop_fields(movies: Movies, fields: Sequence[str], seed: int) -> Movies:
     """Each movie with facts left out, as requests leave them out.
 
     Half of them keep nothing but the original's request (`stages.text.PLOT`), the others each fact by the toss of a
@@ -106,10 +117,7 @@ def drop_fields(movies: Sequence[Mapping[str, Any]], fields: Sequence[str], seed
     """
     facts = facts_among(fields)
     if not facts:
-        return []
+        return movies[:0]
     generator = np.random.default_rng(seed)
     coins = generator.random((len(movies), 1 + len(facts))) < 0.5
-    return [
-        without(movie, facts if row[0] else [fact for fact, tossed in zip(facts, row[1:], strict=True) if tossed])
-        for movie, row in zip(movies, coins, strict=True)
-    ]
+    return movies.without(facts, coins[:, 1:] | coins[:, :1])

@@ -87,14 +87,19 @@ def compose(movie: Mapping[str, Any], fields: Sequence[str]) -> str:
 
 
 def encode(tokenizer: "Tokenizer", movies: Sequence[Mapping[str, Any]], text: TextFormat) -> list[list[int]]:
-    """Token ids of each movie, unpadded, special tokens included, at most ``text.max_length`` of them.
+    """Token ids of each movie, unpadded, special tokens included, at most ``text.max_length`` of them."""
+    return tokenize(tokenizer, [compose(movie, text.fields) for movie in movies], text.max_length)
+
+
+def tokenize(tokenizer: "Tokenizer", texts: list[str], max_length: int) -> list[list[int]]:
+    """Token ids of each text that `compose` made, as `encode` returns them.
 
     What looks like a special token in a title or a summary ("[SEP]") is read as the letters it is made of.
     """
     tokenizer.no_padding()
-    tokenizer.enable_truncation(text.max_length)
+    tokenizer.enable_truncation(max_length)
     tokenizer.encode_special_tokens = True
-    return [found.ids for found in tokenizer.encode_batch_fast([compose(movie, text.fields) for movie in movies])]
+    return [found.ids for found in tokenizer.encode_batch_fast(texts)]
 
 
 def _phrase(movie: Mapping[str, Any], field: str) -> str:

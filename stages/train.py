@@ -97,15 +97,18 @@ def fine_tune(
     tokenizer = pretrained.load_tokenizer(options.model.name)
     model = pretrained.load_model(options.model.name, options.train.seed, OUTPUTS[options.train.objective])
     text = TextFormat(tuple(options.text.fields), _max_length(options, model))
-    rows = Rows(train, validation, tokenizer, text, options)
+    state = states / _key(options, data, pretrained.fingerprint(options.model.name, model))
+    state.mkdir(parents=True, exist_ok=True)
+    # One process tokenises, the others find its work done.
+    arguments = _arguments(options, train.num_rows, state)
+    with arguments.main_process_first(local=True):
+        rows = Rows(train, validation, tokenizer, text, options, state)
     known = rows.ratings[rows.train]
     head = Head(options.train.objective, float(known.mean()), float(known.std()))
     if options.train.freeze_layers:
         frozen.freeze(model, options.train.freeze_layers)
 
-    state = states / _key(options, data, pretrained.fingerprint(options.model.name, model))
-    state.mkdir(parents=True, exist_ok=True)
-    best = _run_trainer(model, tokenizer, rows, head, thresholds, options, state)
+    best = _run_trainer(model, tokenizer, rows, head, thresholds, options, arguments, state)
     if not processes.is_first():
         return best
 
@@ -141,7 +144,7 @@ def _fit_linear(
     rows: Rows, text: TextFormat, thresholds: Thresholds, options: Params
 ) -> tuple[LinearPart, dict[str, float]]:
     def rated(part: range) -> Rated:
-        return Rated([rows.movies[row] for row in part], rows.ratings[part], rows.weights[part])
+        return Rated(rows.movies[part.start : part.stop], rows.ratings[part], rows.weights[part])
 
     return fit_part(rated(rows.train), rows.dropped, rated(rows.validation), text.fields, thresholds, options.linear)
 
@@ -159,7 +162,7 @@ def _fit_answerings(
     """Calibration and decision for movies with their facts and without, and what they give on validation."""
     labels = class_indices(rows.ratings[rows.validation], thresholds)
     shares = class_shares(rows.ratings[rows.train], thresholds)
-    whole = rows.movies[len(rows.train) :]
+    whole = list(rows.movies[len(rows.train) :])
     transformer = ClassLogits(model, head, thresholds)
 
     def logits(movies: Sequence[dict[str, Any]]) -> Floats:
@@ -259,12 +262,12 @@ def _run_trainer(
     head: Head,
     thresholds: Thresholds,
     options: Params,
+    arguments: TrainingArguments,
     state: Path,
 ) -> dict[str, Any]:
     """Train ``model`` in place, from the last complete save in ``state`` if there is one, to its best epoch."""
     layers = options.train.freeze_layers
     pad_id = int(tokenizer.pad_token_id)
-    arguments = _arguments(options, len(rows.train), state)
     features = None
     # One process computes, the others find its work done.
     with arguments.main_process_first(local=True):
@@ -340,7 +343,7 @@ def _arguments(options: Params, rows: int, state: Path) -> TrainingArguments:
         gradient_accumulation_steps=train.gradient_accumulation,
         warmup_steps=round(train.warmup * steps * train.epochs),
         weight_decay=train.weight_decay,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy=train.sampling,
         activation_checkpointing=train.gradient_checkpointing,
         torch_compile=train.compile,
         bf16=bf16,

@@ -1,10 +1,12 @@
 """The linear part: its weights in plain Python answer as the library's model that they came from."""
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -12,8 +14,10 @@ from stages import linear
 from stages.errors import UserError
 from stages.labels import Thresholds
 from stages.linear import LinearModel, LinearPart, class_logits, facts
+from stages.movies import Movies
 from stages.params import Linear
 from stages.ridge import WORD_SCALE, Rated, fit_linear, fit_part
+from stages.schema import MOVIE
 from stages.text import FIELDS, PLOT
 from tests.conftest import learnable
 
@@ -22,7 +26,12 @@ OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2)
 
 
 def rated(movies: list[dict[str, Any]]) -> Rated:
-    return Rated(movies, np.array([movie["vote_average"] for movie in movies]), np.ones(len(movies)))
+    table = pa.Table.from_pylist(movies, MOVIE)
+    return Rated(Movies(table), table["vote_average"].to_numpy(), np.ones(len(movies)))
+
+
+def none() -> Movies:
+    return Movies(pa.Table.from_pylist([], MOVIE))
 
 
 def fit(movies: list[dict[str, Any]], fields: tuple[str, ...] = FIELDS) -> LinearModel:
@@ -84,15 +93,22 @@ def test_it_comes_back_from_its_file_and_a_broken_file_is_named(tmp_path: Path) 
 
 def test_a_movie_without_its_facts_is_answered_by_the_model_of_plots() -> None:
     movies = [
-        movie | {"year": 1990 + n % 20, "runtime": 90, "cast": ["A B"], "directors": ["C D"], "spoken_languages": ["E"]}
+        movie
+        | {
+            "release_date": date(1990 + n % 20, 1, 1),
+            "runtime": 90,
+            "cast": ["A B"],
+            "directors": ["C D"],
+            "spoken_languages": ["E"],
+        }
         for n, movie in enumerate(learnable(100))
     ]
-    part, alphas = fit_part(rated(movies), [], rated(movies[:50]), FIELDS, THRESHOLDS, OPTIONS)
+    part, alphas = fit_part(rated(movies), none(), rated(movies[:50]), FIELDS, THRESHOLDS, OPTIONS)
     assert alphas.keys() == {"facts", "plot"}
     assert part.plot.fields == PLOT
     bare = learnable(100)
     found = part.logits([movies[0], bare[1], movies[2]])
     assert np.allclose(found[[0, 2]], part.facts.logits([movies[0], movies[2]]))
     assert np.allclose(found[1], part.plot.logits([bare[1]])[0])
-    alone, _ = fit_part(rated(bare), [], rated(bare[:50]), PLOT, THRESHOLDS, OPTIONS)
+    alone, _ = fit_part(rated(bare), none(), rated(bare[:50]), PLOT, THRESHOLDS, OPTIONS)
     assert alone.facts == alone.plot

@@ -1,8 +1,8 @@
 """Baseline: what the model has to beat, each tuned on the validation split, on the same fields.
 
 Their settings have the least log-loss on validation, where their probabilities are calibrated and their decision is
-fitted exactly as the model's are. The answers on the test split go to data/baseline/predictions.parquet, for evaluate
-to compare.
+fitted exactly as the model's are. Of each split they see baseline.max_rows movies at most. The answers on the test
+split go to data/baseline/predictions.parquet, for evaluate to compare.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +79,8 @@ class Answers:
 
 def baseline() -> None:
     options = params.load()
-    tables = [parquet.read_table(f"data/split/{name}.parquet", LABELLED) for name in SPLITS]
+    most = options.baseline.max_rows
+    tables = [parquet.read_spread(f"data/split/{name}.parquet", LABELLED, most) for name in SPLITS]
     thresholds = Thresholds(**storage.read_json(THRESHOLDS))
     train, validation, test = (table.to_pylist() for table in tables)
     text = TextFormat(tuple(options.text.fields), options.text.max_length)

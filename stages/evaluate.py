@@ -1,5 +1,6 @@
 """Evaluate: score the served model on the test split, once, with its calibration and its decision.
 
+Scored are the test movies that the baselines have answered: all, unless baseline.max_rows is less than there are.
 metrics/evaluate.json has the headline figures at its top level, with 95% bootstrap intervals, and in groups of their
 own: the same movies asked for without their facts, per-class figures, the paired difference to each baseline,
 behavioural tests and the noise ceiling. The tables beside it are for plots. The wrong answers with the texts of their
@@ -47,11 +48,14 @@ WRONG = "data/evaluation/wrong.json"
 
 SHOWN = 30  # wrong answers in the report, the most confident first
 TRIED = 200  # movies of each behavioural test
+NEIGHBOURS = 50_000  # training movies, at most, among which a similar one is looked for
 
 
 def evaluate() -> None:
     options = params.load().evaluate
-    train, test = (parquet.read_table(path, LABELLED) for path in (TRAIN, TEST))
+    answered = parquet.read_table(BASELINES, ANSWERS)
+    count = pa.compute.count_distinct(answered["id"]).as_py()
+    train, test = (parquet.read_spread(path, LABELLED, most) for path, most in ((TRAIN, NEIGHBOURS), (TEST, count)))
     if test.num_rows == 0:
         raise UserError(f"{TEST}: no rows to evaluate on")
     classifier = Classifier.load()
@@ -66,7 +70,7 @@ def evaluate() -> None:
     uncalibrated = softmax(logits[0])
     before = scores(labels, predicted, uncalibrated)
 
-    found = report(labels, predicted, probabilities, _baseline_answers(test), options)
+    found = report(labels, predicted, probabilities, _baseline_answers(answered, test), options)
     found |= {
         "without_facts": _without_facts(classifier, movies, labels, options),
         "before_calibration": {name: before[name] for name in ("log_loss", "expected_calibration_error")},
@@ -125,8 +129,7 @@ def _without_facts(
     return {name: value for name, value in found.items() if name != "minus_baseline"}
 
 
-def _baseline_answers(test: pa.Table) -> dict[str, Ints]:
-    table = parquet.read_table(BASELINES, ANSWERS)
+def _baseline_answers(table: pa.Table, test: pa.Table) -> dict[str, Ints]:
     answers: dict[str, Ints] = {}
     for name in dict.fromkeys(table["model"].to_pylist()):
         rows = table.filter(pa.compute.equal(table["model"], name))

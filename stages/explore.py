@@ -38,7 +38,7 @@ def explore() -> None:
     movies = pl.DataFrame(parquet.read_table(INPUT, pa.schema([MOVIE.field(name) for name in DESCRIBED])))
     if movies.is_empty():
         raise UserError(f"{INPUT}: no movies to explore")
-    measured = np.unique(np.linspace(0, len(movies) - 1, MEASURED).astype(np.int64))
+    measured = parquet.spread(len(movies), MEASURED)
     missing, tokens = read_texts(measured, options.text, options.model.name)
     tables = describe(movies, missing, tokens)
     with storage.whole(TABLES) as temporary:

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -73,6 +75,28 @@ def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
         UserError: the file is missing, is not a whole Parquet file, or a column is missing or of another type.
     """
     return pa.Table.from_batches(read_batches(path, schema), schema)
+
+
+def read_spread(path: str | Path, schema: pa.Schema, most: int) -> pa.Table:
+    """Read ``most`` rows at most, spread evenly over the file; all, where there are no more.
+
+    Raises:
+        UserError: as `read_table`.
+    """
+    batches = read_batches(path, schema)
+    first, parts, wanted = 0, [], None
+    for batch in batches:
+        if wanted is None:
+            wanted = spread(pq.read_metadata(path).num_rows, most)
+        end = first + batch.num_rows
+        parts.append(batch.take(wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, end)] - first))
+        first = end
+    return pa.Table.from_batches(parts, schema)
+
+
+def spread(rows: int, most: int) -> npt.NDArray[np.int64]:
+    """``most`` row numbers at most, spread evenly over so many ``rows``."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))
 
 
 def read_batches(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

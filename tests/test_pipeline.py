@@ -64,7 +64,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     values["model"]["name"] = str(tiny_model)
     values["text"]["max_length"] = 32
     values["train"] |= {"epochs": 1, "freeze_layers": 1}
-    values["baseline"] |= {"c": [0.1], "alphas": [3.0]}
+    values["baseline"] |= {"c": [0.1], "alphas": [3.0], "max_rows": 400}
     values["evaluate"]["bootstrap"] = 100
     yaml.dump(values, folder / "params.yaml")
     ok(folder, "git", "init", "-q")

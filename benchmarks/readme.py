@@ -58,6 +58,7 @@ def made(root: Path) -> dict[str, str]:
             "trained on movies of all years": study["time"]["trained_at_random"],
         }
     )
+    tables["scale"] = scale_table(_read(root / "benchmarks/scale.json"))
     for part in ("objectives", "seeds", "fields"):
         tables[part] = scores_table({name: row for name, row in study[part].items() if name != "folds"})
     return tables
@@ -166,20 +167,29 @@ def _needed(sizes: Sequence[Mapping[str, Any]], view: str, kind: str, aim: float
 
 
 def scale_table(found: Mapping[str, Any]) -> str:
-    """What each stage takes at each size, and at ten times the largest if it goes on growing as it did."""
+    """What each stage takes at each size, and at ten times the largest on a straight line through the last two."""
     measured = {int(rows): figures for rows, figures in found["stages"].items()}
     small, large = sorted(measured)[-2:]
     stages = [name for name, figures in measured[large].items() if isinstance(figures, Mapping)]
-    further = {
-        stage: {kind: value * value / measured[small][stage][kind] for kind, value in measured[large][stage].items()}
-        for stage in stages
+    further = 10 * large
+
+    def extrapolated(stage: str, kind: str) -> float:
+        low, high = measured[small][stage][kind], measured[large][stage][kind]
+        return high + (high - low) * (further - large) / (large - small)
+
+    cells = {f"{size:,}": measured[size] for size in sorted(measured)}
+    cells[f"{further:,}, extrapolated"] = {
+        stage: {kind: extrapolated(stage, kind) for kind in measured[large][stage]} for stage in stages
     }
     rows = [
-        [title, *(f"{f['seconds']:.0f} s, {f['megabytes']:,.0f} MB, {f['disk_megabytes']:,.1f} MB" for f in figures)]
-        for title, figures in (
-            *((f"{size:,}", [measured[size][stage] for stage in stages]) for size in sorted(measured)),
-            (f"{large**2 // small:,}, extrapolated", [further[stage] for stage in stages]),
-        )
+        [
+            title,
+            *(
+                f"{of[stage]['seconds']:.1f} s, {of[stage]['megabytes']:,.0f} MB, {of[stage]['disk_megabytes']:,.1f} MB"
+                for stage in stages
+            ),
+        ]
+        for title, of in cells.items()
     ]
     return _table(["movies", *stages], rows)
 

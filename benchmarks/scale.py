@@ -24,6 +24,7 @@ from benchmarks.generate import generate
 from stages import params, pretrained, storage
 from stages.command import exit_code
 from stages.movies import Movies
+from stages.rows import READ
 from stages.schema import MOVIE
 from stages.text import TextFormat, compose, tokenize
 from stages.tokens import write_tokens
@@ -86,7 +87,7 @@ def tokenising(folder: Path) -> dict[str, Any]:
     options = params.load()
     text = TextFormat(tuple(options.text.fields), options.text.max_length)
     tokenizer = pretrained.load_tokenizer(options.model.name).backend_tokenizer
-    movies = Movies(pa.Table.from_batches(generate(TOKENISED, 0), MOVIE))
+    movies = Movies(pa.Table.from_batches(generate(TOKENISED, 0), MOVIE).select(READ))
     texts = [compose(movie, text.fields) for movie in movies]
     tokenize(tokenizer, texts[:1_000], text.max_length)
     ours, alone = [], []

@@ -43,8 +43,16 @@ def test_the_learning_curve_tells_how_many_movies_an_aim_needs(figures: tuple[fl
 
 
 def test_the_throughput_is_the_committed_one() -> None:
-    ratio = json.loads((ROOT / "benchmarks/throughput.json").read_text())["ratio"]["median"]
-    assert f"{ratio:.1f} times as many movies a second" in README
+    found = json.loads((ROOT / "benchmarks/throughput.json").read_text())
+    assert f"{found['ratio']['median']:.1f} times as many movies a second" in README
+    assert f"layers frozen, {found['frozen_ratio']['median']:.1f} times as many again" in README
+
+
+def test_the_comparison_with_a_script_is_as_committed() -> None:
+    found = json.loads((ROOT / "benchmarks/scale.json").read_text())["beside_a_script"]
+    megabytes = found["megabytes"]
+    told = f"is {found['times_as_long']['median']:.1f} times as fast with {megabytes['script'] / megabytes['ours']:.1f}"
+    assert f"{told} times the memory" in " ".join(README.split())
 
 
 def test_the_collecting_is_as_committed() -> None:

@@ -59,7 +59,7 @@ class Training:
         movies: list[dict[str, Any]] = parquet.read_table(CLEAN, MOVIE).to_pylist()
         facts = facts_among(self.options.text.fields)
         tables = [self.fold.table(movies, part) for part in (self.fold.train, self.fold.validation)]
-        alone = self.options.model_copy(update={"linear": self.options.linear.model_copy(update={"use": False})})
+        alone = changed(self.options, "linear", {"use": False})
         folder = WORK / f"{self.path.stem}-checkpoint"
         fine_tune(tables[0], tables[1], self.fold.thresholds, {"study": self.path.stem}, alone, WORK / "state", folder)
         asked = [movies[row] for row in (*self.fold.validation, *self.fold.test)]
@@ -84,6 +84,11 @@ def train_all(trainings: Sequence[Training], jobs: int) -> None:
         for done in as_completed([pool.submit(training.run) for training in open_ones]):
             done.result()
             progress.update()
+
+
+def changed(options: Params, group: str, values: dict[str, Any]) -> Params:
+    """The parameters with other values in one group."""
+    return options.model_copy(update={group: getattr(options, group).model_copy(update=values)})
 
 
 def _logits(folder: Path, movies: list[dict[str, Any]]) -> Floats:

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks._folds import Fold, by_film, by_time, smaller
-from benchmarks._trainings import CLEAN, VIEWS, Tables, Training, train_all
+from benchmarks._trainings import CLEAN, VIEWS, Tables, Training, changed, train_all
 from stages import baseline, metrics, params, parquet, storage
 from stages.calibration import fit_answering
 from stages.ceiling import noise_ceiling
@@ -290,11 +290,6 @@ class Study:
         """The paired difference of two sets of answers to the same movies."""
         drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
         return metrics.paired_difference(self.labels, ours.predicted, theirs.predicted, *drawn)
-
-
-def changed(options: Params, group: str, values: dict[str, Any]) -> Params:
-    """The parameters with other values in one group."""
-    return options.model_copy(update={group: getattr(options, group).model_copy(update=values)})
 
 
 if __name__ == "__main__":

@@ -91,8 +91,7 @@ def read_texts(measured: np.ndarray, text: Text, model: str) -> tuple[dict[str, 
         movies = pl.DataFrame(batch)
         for name in missing:
             missing[name] += _missing(movies[name])
-        rows = measured[np.searchsorted(measured, first) : np.searchsorted(measured, first + len(movies))] - first
-        for part in movies[rows].iter_slices(ENCODED):
+        for part in movies[parquet.within(measured, first, len(movies))].iter_slices(ENCODED):
             lengths += map(len, encode(tokenizer, part.to_dicts(), uncut))
         first += len(movies)
     return missing, np.array(lengths)

@@ -88,15 +88,19 @@ def read_spread(path: str | Path, schema: pa.Schema, most: int) -> pa.Table:
     for batch in batches:
         if wanted is None:
             wanted = spread(pq.read_metadata(path).num_rows, most)
-        end = first + batch.num_rows
-        parts.append(batch.take(wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, end)] - first))
-        first = end
+        parts.append(batch.take(within(wanted, first, batch.num_rows)))
+        first += batch.num_rows
     return pa.Table.from_batches(parts, schema)
 
 
 def spread(rows: int, most: int) -> npt.NDArray[np.int64]:
     """``most`` row numbers at most, spread evenly over so many ``rows``."""
     return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))
+
+
+def within(wanted: npt.NDArray[np.int64], first: int, rows: int) -> npt.NDArray[np.int64]:
+    """Where the ``wanted`` row numbers, in order, stand in a batch of so many ``rows`` that begins at ``first``."""
+    return wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + rows)] - first
 
 
 def read_batches(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -71,4 +71,4 @@ def test_what_was_trained_once_is_not_trained_again(
     assert gain["difference"]["balanced_accuracy"] == pytest.approx(expected)
     assert gain["interval_95"]["balanced_accuracy"][0] > 0
     with pytest.raises(AssertionError):
-        study.Study(study.changed(small, "train", {"seed": 5})).model()
+        study.Study(_trainings.changed(small, "train", {"seed": 5})).model()

@@ -8,10 +8,12 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages import storage
@@ -31,8 +33,12 @@ class _Worker:
         rows = batch.to_pylist()
         for row in rows:
             require_movie(row, f"{self._source} row {row[PLACE] + 1}")
-        predictions = self._classifier.predict(rows)
-        return pa.Table.from_pylist([joined(row, p) for row, p in zip(rows, predictions, strict=True)])
+        answers = pa.Table.from_pylist([joined({}, found) for found in self._classifier.predict(rows)])
+        table = batch.rename_columns(["true_label" if name == "label" else name for name in batch.column_names])
+        table = table.drop_columns([name for name in answers.column_names if name in table.column_names])
+        for name in answers.column_names:
+            table = table.append_column(name, answers[name])
+        return table
 
 
 def predict(source: Path, target: Path, model: str, workers: int) -> int:
@@ -49,7 +55,11 @@ def predict(source: Path, target: Path, model: str, workers: int) -> int:
     if source.suffix != ".parquet" or target.suffix != ".parquet":
         raise UserError("--engine ray: reads and writes Parquet; --input and --output must end in .parquet")
     Classifier.load(model)  # a model that is missing is one line here, not a trace of every worker
-    rows = pq.read_metadata(source).num_rows
+    rows = int(pq.read_metadata(source).num_rows)
+    if rows == 0:
+        with storage.whole(target) as temporary:
+            pq.write_table(pa.table({}), temporary)
+        return 0
     # Alone on a machine, Ray gives out as many places as it has cores: the workers must leave one to the writing.
     places = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers + 1, "include_dashboard": False}
     ray.init(log_to_driver=False, logging_level="ERROR", **places)
@@ -59,23 +69,43 @@ def predict(source: Path, target: Path, model: str, workers: int) -> int:
         parts = temporary.with_suffix(".parts.tmp")
         shutil.rmtree(parts, ignore_errors=True)
         try:
-            table = pq.read_table(source)
-            numbered = table.append_column(PLACE, pa.array(range(rows), pa.int64()))
-            dataset = ray.data.from_arrow(numbered).repartition(max(workers, rows // BATCH))
+            # This process holds a batch at a time; Ray holds the others, on disk where memory ends.
+            dataset = ray.data.from_arrow_refs([ray.put(batch) for batch in _numbered(source)])
             dataset.map_batches(
                 _Worker,
                 fn_constructor_args=(str(Path(model).resolve()), str(source)),
                 batch_format="pyarrow",
-                batch_size=BATCH,
+                batch_size=None,  # those that were put
                 compute=ActorPoolStrategy(size=workers),
             ).write_parquet(str(parts))
-            answered = pq.read_table(parts).sort_by(PLACE).drop_columns(PLACE)
-            pq.write_table(answered, temporary)
+            _join(parts, temporary, rows)
         except ray.exceptions.RayError as error:
             raise UserError(f"--engine ray: {_cause(error)}") from None
         finally:
             shutil.rmtree(parts, ignore_errors=True)
-    return int(rows)
+    return rows
+
+
+def _numbered(source: Path) -> Iterator[pa.Table]:
+    """The rows in batches, each row with its place in the file."""
+    first = 0
+    with pq.ParquetFile(source) as file:
+        for batch in file.iter_batches(BATCH):
+            places = pa.array(range(first, first + len(batch)), pa.int64())
+            yield pa.Table.from_batches([batch]).append_column(PLACE, places)
+            first += len(batch)
+
+
+def _join(parts: Path, target: Path, rows: int) -> None:
+    """One file, rows in their order, out of those that the workers wrote, each of which holds neighbours."""
+    firsts = {path: pc.min(pq.read_table(path, columns=[PLACE])[PLACE]).as_py() for path in parts.glob("*.parquet")}
+    paths = sorted(firsts, key=lambda path: firsts[path])
+    schema = pq.read_table(paths[0]).drop_columns(PLACE).schema
+    with pq.ParquetWriter(target, schema) as writer:
+        for path, end in zip(paths, [*(firsts[path] for path in paths[1:]), rows], strict=True):
+            table = pq.read_table(path).sort_by(PLACE)
+            assert table[PLACE].to_pylist() == list(range(firsts[path], end)), "Ray has mixed the batches"
+            writer.write_table(table.drop_columns(PLACE))
 
 
 def _cause(error: Any) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -44,11 +44,25 @@ def read(path: Path, size: int) -> Iterator[list[Row]]:
         yield batch
 
 
-class Writer:
-    """Writes rows (dictionaries with the same keys) to a file that appears under its name only when whole."""
+def types(path: Path) -> dict[str, pa.DataType]:
+    """The types of the columns where the file says them: those of Parquet."""
+    if path.suffix != ".parquet":
+        return {}
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not a readable Parquet file ({error})") from None
+    return dict(zip(schema.names, schema.types, strict=True))
 
-    def __init__(self, path: Path):
-        self._path, self._stack = path, ExitStack()
+
+class Writer:
+    """Writes rows (dictionaries with the same keys) to a file that appears under its name only when whole.
+
+    ``known`` are types of columns, for Parquet; the others' are those of the first rows.
+    """
+
+    def __init__(self, path: Path, known: Mapping[str, pa.DataType] | None = None):
+        self._path, self._known, self._stack = path, known or {}, ExitStack()
         self._sink: Any = None
 
     def __enter__(self) -> Self:
@@ -91,7 +105,9 @@ class Writer:
     def _write_parquet(self, rows: Sequence[dict[str, Any]]) -> None:
         try:
             if self._sink is None:
-                table = pa.Table.from_pylist(list(rows))
+                found = pa.Table.from_pylist(list(rows)).schema
+                fields = [pa.field(field.name, self._known.get(field.name, field.type)) for field in found]
+                table = pa.Table.from_pylist(list(rows), pa.schema(fields))
                 self._sink = self._stack.enter_context(pq.ParquetWriter(self._temporary, table.schema))
             else:
                 table = pa.Table.from_pylist(list(rows), self._sink.schema)

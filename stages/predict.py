@@ -35,7 +35,9 @@ def predict_file(classifier: Classifier, source: Path, target: Path, progress: b
     from stages import movie_files  # Parquet: not needed for one movie
 
     rows = 0
-    with movie_files.Writer(target) as writer, tqdm(desc="predict", unit=" movies", disable=not progress) as bar:
+    types = movie_files.types(source)
+    types = {"true_label" if name == "label" else name: kind for name, kind in types.items()}
+    with movie_files.Writer(target, types) as writer, tqdm(desc="predict", unit=" movies", disable=not progress) as bar:
         for batch in movie_files.read(source, BATCH):
             for place, movie in batch:
                 require_movie(movie, place)

@@ -118,6 +118,16 @@ def test_a_file_keeps_its_columns_and_gains_the_prediction(trained: Path, worksp
     assert float(found[0]["probability_bad"]) == pytest.approx(one.probabilities["bad"], abs=1e-6)
 
 
+def test_a_column_whose_first_value_comes_late_keeps_its_type(trained: Path, workspace: Path) -> None:
+    notes = [None] * predict.BATCH + ["late"]
+    movies = pl.DataFrame({"title": ["Film"] * len(notes), "note": notes, "label": [1] * len(notes)})
+    movies.write_parquet("in.parquet")
+    assert predict.main(["--input", "in.parquet", "--output", "out.parquet"]) == 0
+    found = pl.read_parquet("out.parquet")
+    assert found["note"].to_list() == notes
+    assert found["true_label"].dtype == pl.Int64
+
+
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [

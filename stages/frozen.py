@@ -5,6 +5,7 @@ to the layers above. Frozen layers run without dropout.
 """
 
 import contextlib
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def compute_features(
     if not path.exists():
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         shape = (int(offsets[-1]), model.config.hidden_size)
+        require_room(path.parent, 2 * shape[0] * shape[1])
         with storage.whole(path) as temporary, _lower_part(model, layers), torch.inference_mode():
             states = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
             model.eval()
@@ -75,6 +77,20 @@ def compute_features(
                     progress.update(len(rows))
             states.flush()
     return Features(path, lengths)
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Refuse to fill the disk that ``folder`` is on with ``size`` bytes of hidden states.
+
+    Raises:
+        UserError: less than that is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise UserError(
+            f"train.freeze_layers: what the frozen layers say takes {size / 1e9:,.0f} GB in {folder}, where "
+            f"{free / 1e9:,.0f} GB are free; set it to 0, which trains all layers and keeps nothing"
+        )
 
 
 @contextlib.contextmanager

@@ -30,7 +30,11 @@ class Movies(Sequence[dict[str, Any]]):
     def __getitem__(self, place: slice) -> "Movies": ...
     def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
-            return self.take(np.arange(*place.indices(len(self))))
+            rows = range(*place.indices(len(self)))
+            if rows.step != 1:
+                return self.take(np.array(rows, dtype=np.int64))
+            left_out = None if self.left_out is None else self.left_out[rows.start : rows.stop]
+            return Movies(self.table.slice(rows.start, len(rows)), self.facts, left_out)
         return next(iter(self[place : place + 1]))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

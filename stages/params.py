@@ -205,6 +205,7 @@ class Linear(Group):
     use: bool
     alphas: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     min_movies: Annotated[int, Field(gt=0)]
+    max_rows: Annotated[int, Field(gt=0)]
 
 
 class Train(Group):

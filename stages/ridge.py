@@ -9,11 +9,12 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import Ridge
 
-from stages.decision import Floats, facts_known
+from stages.decision import Floats, Ints, facts_known
 from stages.labels import Thresholds
 from stages.linear import LinearModel, LinearPart, facts, logistic_scale, words
 from stages.movies import Movies
 from stages.params import Linear
+from stages.parquet import spread
 from stages.text import PLOT, facts_among
 
 # Of the TF-IDF values beside the facts' ones: a plot has a hundred words and is one movie.
@@ -28,6 +29,10 @@ class Rated:
     ratings: Floats
     weights: Floats
 
+    def take(self, rows: Ints) -> "Rated":
+        """These movies alone."""
+        return Rated(self.movies.take(rows), self.ratings[rows], self.weights[rows])
+
 
 def fit_part(
     train: Rated, dropped: Movies, validation: Rated, fields: Sequence[str], thresholds: Thresholds, options: Linear
@@ -35,8 +40,14 @@ def fit_part(
     """Fit both models of the linear part; return it and the strength that was chosen for each.
 
     ``dropped`` are the training movies once more with facts left out (`stages.rows.drop_fields`), or none: those of
-    which enough is left belong to what the first model must answer.
+    which enough is left belong to what the first model must answer. Of each split no more than ``options.max_rows``
+    movies are looked at.
     """
+    if len(train.movies) > options.max_rows:
+        rows = spread(len(train.movies), options.max_rows)
+        train, dropped = train.take(rows), dropped.take(rows) if dropped else dropped
+    if len(validation.movies) > options.max_rows:
+        validation = validation.take(spread(len(validation.movies), options.max_rows))
     kept = np.flatnonzero(facts_known(dropped, fields))
     known = Rated(
         train.movies + dropped.take(kept),

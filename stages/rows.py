@@ -1,7 +1,7 @@
 """Training rows: movies as token ids, some of them with facts left out, with their ratings and weights."""
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,9 +48,9 @@ class Rows(torch.utils.data.Dataset):
         self._share, self._seed = options.text.field_dropout, options.train.seed
         self.dropped = drop_fields(movies[: len(train)] if self._share else movies[:0], text.fields, self._seed)
         # Behind the whole movies stand those that an epoch will show with facts left out.
-        shown = np.flatnonzero(np.any([self._drawn(epoch) for epoch in range(options.train.epochs)], axis=0))
-        self._places = {int(row): len(movies) + place for place, row in enumerate(shown)}
-        asked, count = chain(movies, self.dropped.take(shown)), len(movies) + len(shown)
+        shown = np.any([self._drawn(epoch) for epoch in range(options.train.epochs)], axis=0)
+        self._places = len(movies) - 1 + np.cumsum(shown)  # of those that are shown
+        asked, count = chain(movies, compress(self.dropped, shown)), len(movies) + int(shown.sum())
         self.input_ids = write_tokens(folder / "tokens.arrow", asked, count, tokenizer.backend_tokenizer, text)
         self.set_epoch(0)
 
@@ -66,7 +66,7 @@ class Rows(torch.utils.data.Dataset):
         return len(self.movies)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        place = self._places[row] if row < len(self.train) and self._leaves_out[row] else row
+        place = int(self._places[row]) if row < len(self.train) and self._leaves_out[row] else row
         return {
             "place": place,
             "input_ids": self.input_ids[place],

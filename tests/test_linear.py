@@ -16,13 +16,15 @@ from stages.labels import Thresholds
 from stages.linear import LinearModel, LinearPart, class_logits, facts
 from stages.movies import Movies
 from stages.params import Linear
+from stages.parquet import spread
 from stages.ridge import WORD_SCALE, Rated, fit_linear, fit_part
+from stages.rows import drop_fields
 from stages.schema import MOVIE
 from stages.text import FIELDS, PLOT
 from tests.conftest import learnable
 
 THRESHOLDS = Thresholds(5.0, 7.0)
-OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2)
+OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2, max_rows=1_000)
 
 
 def rated(movies: list[dict[str, Any]]) -> Rated:
@@ -112,3 +114,15 @@ def test_a_movie_without_its_facts_is_answered_by_the_model_of_plots() -> None:
     assert np.allclose(found[1], part.plot.logits([bare[1]])[0])
     alone, _ = fit_part(rated(bare), none(), rated(bare[:50]), PLOT, THRESHOLDS, OPTIONS)
     assert alone.facts == alone.plot
+
+
+def test_of_many_movies_it_looks_at_some_that_stand_all_over_the_table() -> None:
+    movies = [movie | {"runtime": 90, "directors": [f"Director {n}"]} for n, movie in enumerate(learnable(200))]
+    train, validation = rated(movies), rated(movies[:50])
+    dropped = drop_fields(train.movies, FIELDS, 0)
+    few = Linear(use=True, alphas=[0.01], min_movies=1, max_rows=20)
+    part, _ = fit_part(train, dropped, validation, FIELDS, THRESHOLDS, few)
+    known = [name for name in part.facts.facts if name.startswith("directors=")]
+    assert sorted(known) == sorted(f"directors=Director {row}" for row in spread(200, 20))
+    part, _ = fit_part(train, train.movies[:0], validation, FIELDS, THRESHOLDS, few)
+    assert len([name for name in part.facts.facts if name.startswith("directors=")]) == 20

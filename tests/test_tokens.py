@@ -47,10 +47,12 @@ def test_movies_are_dictionaries_made_when_they_are_looked_at(movies: Movies) ->
     assert list(movies) == rows
     assert movies[7] == rows[7]
     assert list(movies[40:]) == rows[40:]
+    assert list(movies[45:5:-10]) == rows[45:5:-10]
     left_out = np.zeros((50, 2), dtype=np.bool_)
     left_out[3] = [True, False]
     told = movies.without(["runtime", "year"], left_out)
     assert told[3] == rows[3] | {"runtime": None}
     assert told[4] == rows[4]
+    assert list(told[3:5]) == [told[3], rows[4]]
     joined = movies + told.take(np.array([3, 4]))
     assert list(joined)[49:] == [rows[49], rows[3] | {"runtime": None}, rows[4]]

@@ -39,10 +39,10 @@ def main(source: str, folder: str) -> None:
     ratings = movies.filter(place < 0.7)["vote_average"].to_numpy()
     low, high = ratings.mean() - ratings.std(), ratings.mean() + ratings.std()
     label = pl.when(rating < low).then(pl.lit("bad")).when(rating > high).then(pl.lit("good"))
-    labelled = movies.drop("film").with_columns(rating=rating, label=label.otherwise(pl.lit("average")))
-    sides = {"train": place < 0.7, "validation": (place >= 0.7) & (place < 0.85), "test": place >= 0.85}
-    for name, side in sides.items():
-        labelled.filter(side).write_parquet(f"{folder}/{name}.parquet")
+    split = pl.when(place < 0.7).then(pl.lit("train")).when(place < 0.85).then(pl.lit("validation"))
+    movies.select("id", split=split.otherwise(pl.lit("test")), label=label.otherwise(pl.lit("average"))).write_parquet(
+        f"{folder}/splits.parquet"
+    )
 
 
 def normalised(text: pl.Expr) -> pl.Expr:

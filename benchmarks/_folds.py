@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from stages.decision import Floats, Ints
 from stages.groups import group_key, position
-from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
+from stages.labelled import label
+from stages.labels import Thresholds, class_indices, fit_thresholds
 from stages.params import Params
-from stages.schema import LABELLED
+from stages.schema import MOVIE
 from stages.split import by_year, sides_of
 from stages.text import number
 
@@ -20,7 +21,7 @@ VALIDATION = 0.15  # of the rows outside the fold
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers of three splits, the thresholds of the first, and the labels (rows,) that these make."""
+    """Row numbers of three splits, the thresholds of the first, and the class indices (rows,) that these make."""
 
     train: Ints
     validation: Ints
@@ -29,9 +30,9 @@ class Fold:
     labels: Ints
 
     def table(self, movies: list[dict[str, Any]], rows: Ints) -> pa.Table:
-        """These movies as the split stage writes them."""
-        named = [movies[i] | {"rating": movies[i]["vote_average"], "label": CLASSES[self.labels[i]]} for i in rows]
-        return pa.Table.from_pylist(named, LABELLED)
+        """These movies as the stages read them."""
+        chosen = pa.RecordBatch.from_pylist([movies[row] for row in rows], MOVIE)
+        return pa.Table.from_batches([label(chosen, self.thresholds)])
 
 
 def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:

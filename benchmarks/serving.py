@@ -22,12 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from stages import checkpoint, linear, parquet, storage, text
+from stages import checkpoint, labelled, linear, storage, text
 from stages.command import exit_code
 from stages.decision import facts_known
 from stages.labels import CLASSES
 from stages.predict import MODEL, Classifier
-from stages.schema import LABELLED
 
 CHECKPOINT: Final = "models/checkpoint"
 WAYS: Final = ("ours", "pipeline", "original")
@@ -79,7 +78,7 @@ def main() -> None:
 
 
 def movies(count: int) -> list[dict[str, Any]]:
-    tables = [parquet.read_table(f"data/split/{name}.parquet", LABELLED) for name in ("test", "validation")]
+    tables = [labelled.read(split) for split in ("test", "validation")]
     return [movie for table in tables for movie in table.to_pylist()][:count]
 
 

@@ -1,6 +1,6 @@
 """Training throughput: our batches against the original's recipe, and frozen lower layers against full fine-tuning.
 
-The same model, the same rows of data/split/train.parquet and the same batch size, forward, backward and optimizer step,
+The same model, the same rows of the training split and the same batch size, forward, backward and optimizer step,
 in turns within one run: every row padded to 512 tokens (the original's recipe); every batch padded to its longest row;
 and that with train.freeze_layers layers frozen, without and with an epoch's share in computing what these layers say.
 Writes benchmarks/throughput.json: movies a second of each, and their ratios round by round. --rows bounds the time that
@@ -21,11 +21,10 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from stages import frozen, params, parquet, pretrained, storage
+from stages import frozen, labelled, params, pretrained, storage
 from stages.batches import pad
 from stages.command import exit_code
 from stages.params import Params
-from stages.schema import LABELLED
 from stages.text import TextFormat, encode
 
 ROUNDS = 3
@@ -41,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64, help="training rows in each round (default: %(default)s)")
     rows = parser.parse_args().rows
     options = params.load()
-    movies = parquet.read_table("data/split/train.parquet", LABELLED).slice(0, rows).to_pylist()
+    movies = labelled.read("train").slice(0, rows).to_pylist()
     seconds: dict[str, list[float]] = {}
     for turn in range(ROUNDS + 1):
         for name, took in one_round(movies, options).items():

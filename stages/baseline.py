@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from tqdm import tqdm
 
-from stages import params, parquet, storage
+from stages import labelled, params, parquet, storage
 from stages.calibration import fit_answering
 from stages.command import run_stage
 from stages.decision import Answering, Floats, Ints
@@ -28,12 +28,10 @@ from stages.labels import CLASSES, Thresholds, label_indices
 from stages.linear import class_logits, logistic_scale
 from stages.metrics import scores
 from stages.params import BaselineName, Params
-from stages.schema import ANSWERS, LABELLED
-from stages.split import SPLITS
+from stages.schema import ANSWERS
 from stages.text import TextFormat, compose, names, number
 
 OUTPUT = "data/baseline/predictions.parquet"
-THRESHOLDS = "data/split/thresholds.json"
 METRICS = "metrics/baseline.json"
 
 MOST_DIMENSIONS: Final = 50  # of an embedding, for the trees
@@ -79,9 +77,7 @@ class Answers:
 
 def baseline() -> None:
     options = params.load()
-    most = options.baseline.max_rows
-    tables = [parquet.read_spread(f"data/split/{name}.parquet", LABELLED, most) for name in SPLITS]
-    thresholds = Thresholds(**storage.read_json(THRESHOLDS))
+    tables = [labelled.read(split, options.baseline.max_rows) for split in labelled.SPLITS]
     train, validation, test = (table.to_pylist() for table in tables)
     text = TextFormat(tuple(options.text.fields), options.text.max_length)
     embedded: list[Floats] = []
@@ -92,7 +88,7 @@ def baseline() -> None:
         first, second = len(train), len(train) + len(validation)
         return embedded[0][:first], embedded[0][first:second], embedded[0][second:]
 
-    data = Data(train, validation, test, text.fields, thresholds, embeddings)
+    data = Data(train, validation, test, text.fields, labelled.read_thresholds(), embeddings)
     labels = data.labels(test)
     metrics: dict[str, Any] = {}
     found = []

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.csv
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from stages import params, parquet, storage
+from stages import labelled, params, parquet, storage
 from stages.behaviour import flips
 from stages.ceiling import noise_ceiling
 from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
 from stages.decision import Floats, Ints, softmax
 from stages.errors import UserError
-from stages.labels import CLASSES, Thresholds, label_indices
+from stages.labels import CLASSES, label_indices
 from stages.metrics import (
     confusion,
     coverage,
@@ -33,13 +33,10 @@ from stages.metrics import (
     trade_off,
 )
 from stages.params import Evaluate
-from stages.schema import ANSWERS, LABELLED
+from stages.schema import ANSWERS
 from stages.slices import slices
 from stages.text import compose, facts_among, without
 
-TRAIN = "data/split/train.parquet"
-TEST = "data/split/test.parquet"
-THRESHOLDS = "data/split/thresholds.json"
 BASELINES = "data/baseline/predictions.parquet"
 METRICS = "metrics/evaluate.json"
 PREDICTED = "metrics/predictions.csv"
@@ -55,13 +52,13 @@ def evaluate() -> None:
     options = params.load().evaluate
     answered = parquet.read_table(BASELINES, ANSWERS)
     count = pa.compute.count_distinct(answered["id"]).as_py()
-    train, test = (parquet.read_spread(path, LABELLED, most) for path, most in ((TRAIN, NEIGHBOURS), (TEST, count)))
+    train, test = labelled.read("train", NEIGHBOURS), labelled.read("test", count)
     if test.num_rows == 0:
-        raise UserError(f"{TEST}: no rows to evaluate on")
+        raise UserError("evaluate: the test split has no rows")
     classifier = Classifier.load()
-    thresholds = Thresholds(**storage.read_json(THRESHOLDS))
+    thresholds = labelled.read_thresholds()
     if classifier.metadata.thresholds != thresholds:
-        raise UserError(f"{MODEL}: trained with other class thresholds than {THRESHOLDS}; run `dvc repro`")
+        raise UserError(f"{MODEL}: trained with other class thresholds than {labelled.THRESHOLDS}; run `dvc repro`")
     movies, labels = test.to_pylist(), label_indices(test["label"].to_pylist())
     shares = np.bincount(label_indices(train["label"].to_pylist()), minlength=len(CLASSES)) / len(train)
     logits = classifier.logits(movies)
@@ -134,7 +131,7 @@ def _baseline_answers(table: pa.Table, test: pa.Table) -> dict[str, Ints]:
     for name in dict.fromkeys(table["model"].to_pylist()):
         rows = table.filter(pa.compute.equal(table["model"], name))
         if rows["id"].to_pylist() != test["id"].to_pylist():
-            raise UserError(f"{BASELINES}: {name} answered other movies than {TEST} holds; run `dvc repro`")
+            raise UserError(f"{BASELINES}: {name} answered other movies than the test split has; run `dvc repro`")
         answers[name] = label_indices(rows["prediction"].to_pylist())
     return answers
 

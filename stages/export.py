@@ -20,7 +20,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from stages import checkpoint, linear, params, parquet, pretrained, served, storage
+from stages import checkpoint, labelled, linear, params, pretrained, served, storage
 from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
 from stages.decision import facts_known, softmax
@@ -28,12 +28,10 @@ from stages.errors import UserError
 from stages.graph import keep_first_token
 from stages.inference import ClassLogits
 from stages.labels import label_indices
-from stages.schema import LABELLED
 from stages.served import Variant
 from stages.text import encode
 
 CHECKPOINT: Final = "models/checkpoint"
-VALIDATION: Final = "data/split/validation.parquet"
 METRICS: Final = "metrics/export.json"
 
 LARGEST_DIFFERENCE: Final = 1e-3  # between the probabilities of torch and of fp32
@@ -46,9 +44,7 @@ VARIANTS: Final[tuple[Variant, ...]] = ("fp32", "int8")
 
 def export() -> None:
     options = params.load().export
-    found = export_checkpoint(
-        Path(CHECKPOINT), Path(MODEL), parquet.read_spread(VALIDATION, LABELLED, COMPARED), options.variant
-    )
+    found = export_checkpoint(Path(CHECKPOINT), Path(MODEL), labelled.read("validation", COMPARED), options.variant)
     storage.write_json(METRICS, found)
     figures = found[found["variant"]]
     print(
@@ -64,7 +60,7 @@ def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant:
         UserError: the checkpoint cannot be loaded, or its export does not answer like it.
     """
     if validation.num_rows == 0:
-        raise UserError(f"{VALIDATION}: no rows to compare the export on")
+        raise UserError("export: the validation split has no rows to compare on")
     movies, labels = validation.to_pylist(), label_indices(validation["label"].to_pylist())
     metadata = checkpoint.read(source)
     model, tokenizer = pretrained.load_checkpoint(source)

@@ -77,22 +77,6 @@ def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_batches(read_batches(path, schema), schema)
 
 
-def read_spread(path: str | Path, schema: pa.Schema, most: int) -> pa.Table:
-    """Read ``most`` rows at most, spread evenly over the file; all, where there are no more.
-
-    Raises:
-        UserError: as `read_table`.
-    """
-    batches = read_batches(path, schema)
-    first, parts, wanted = 0, [], None
-    for batch in batches:
-        if wanted is None:
-            wanted = spread(pq.read_metadata(path).num_rows, most)
-        parts.append(batch.take(within(wanted, first, batch.num_rows)))
-        first += batch.num_rows
-    return pa.Table.from_batches(parts, schema)
-
-
 def spread(rows: int, most: int) -> npt.NDArray[np.int64]:
     """``most`` row numbers at most, spread evenly over so many ``rows``."""
     return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))

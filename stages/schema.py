@@ -23,7 +23,10 @@ MOVIE = pa.schema(
     ]
 )
 
-# A row of data/split: the record, the number that the label was made from, and the label.
+# Which movie is in which split.
+SPLIT_OF = pa.schema([("id", pa.int64()), ("split", pa.string())])
+
+# A movie of a split: the record, the number that the label was made from, and the label.
 LABELLED = MOVIE.append(pa.field("rating", pa.float64())).append(pa.field("label", pa.string()))
 
 # The answers of baselines on the test split: a row for each of its movies, model after model.

@@ -1,12 +1,11 @@
 """Split: train, validation and test by a hash of the film, or by time, and the label of every movie.
 
-data/clean/movies.parquet → data/split/{train,validation,test}.parquet and data/split/thresholds.json. The hash is of
-the normalised title and the year, with a fixed salt, so a film never changes sides when data is fetched anew. By time,
-whole years are on one side, the newest in test: that tells how a model ages. The thresholds between bad, average and
-good are fitted on the training split alone.
+data/clean/movies.parquet → data/split/splits.parquet, the split of each movie, and data/split/thresholds.json. The hash
+is of the normalised title and the year, with a fixed salt, so a film never changes sides when data is fetched anew. By
+time, whole years are on one side, the newest in test: that tells how a model ages. The thresholds between bad, average
+and good are fitted on the training split alone.
 """
 
-import contextlib
 import sys
 from dataclasses import asdict
 from typing import Any, Final
@@ -20,24 +19,21 @@ from stages import params, parquet, storage
 from stages.command import run_stage
 from stages.errors import UserError
 from stages.groups import group_keys, position
+from stages.labelled import MOVIES, SPLIT, SPLITS, THRESHOLDS
 from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
 from stages.params import Fractions
-from stages.schema import LABELLED, MOVIE
+from stages.schema import MOVIE, SPLIT_OF
 
-INPUT = "data/clean/movies.parquet"
-FOLDER = "data/split"
-THRESHOLDS = f"{FOLDER}/thresholds.json"
 METRICS = "metrics/split.json"
 
-SPLITS: Final = ("train", "validation", "test")
-KNOWN: Final = ("title", "release_date", "vote_average")  # what deciding takes
+KNOWN: Final = ("id", "title", "release_date", "vote_average")  # what deciding takes
 # Fixed once, before any model was trained; choosing it by results would be fitting the test split.
 SALT: Final = "split"
 
 
 def split() -> None:
     options = params.load()
-    known = pl.DataFrame(parquet.read_table(INPUT, pa.schema([MOVIE.field(name) for name in KNOWN])))
+    known = pl.DataFrame(parquet.read_table(MOVIES, pa.schema([MOVIE.field(name) for name in KNOWN])))
     keys = group_keys(known["title"], known["release_date"])
     if options.split.by == "time":
         places = by_year(known["release_date"].dt.year().fill_null(0).to_numpy())
@@ -50,15 +46,7 @@ def split() -> None:
     require_every_class(sides, labels)
     metrics = summary(keys, sides, labels, thresholds, options.split.fractions)
 
-    with contextlib.ExitStack() as stack:
-        files = {name: stack.enter_context(parquet.writing(f"{FOLDER}/{name}.parquet", LABELLED)) for name in SPLITS}
-        first = 0
-        for batch in parquet.read_batches(INPUT, MOVIE):
-            rows = slice(first, first := first + batch.num_rows)
-            whole = [*batch.columns, batch["vote_average"], pa.array(labels[rows], pa.string())]
-            labelled = pa.RecordBatch.from_arrays(whole, schema=LABELLED)
-            for name, file in files.items():
-                file.write(labelled.filter(pa.array(sides[rows] == name)))
+    parquet.write_table(SPLIT, pa.table([known["id"].to_arrow(), pa.array(sides, pa.string())], schema=SPLIT_OF))
     storage.write_json(THRESHOLDS, asdict(thresholds))
     storage.write_json(METRICS, metrics)
     for warning in metrics["warnings"]:
@@ -130,4 +118,4 @@ def _far(share: float, expected: float, rows: int) -> bool:
 
 
 if __name__ == "__main__":
-    run_stage(split, [f"{FOLDER}/{name}.parquet" for name in SPLITS] + [THRESHOLDS, METRICS])
+    run_stage(split, [SPLIT, THRESHOLDS, METRICS])

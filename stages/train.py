@@ -1,4 +1,4 @@
-"""Train: fine-tune the model of model.name on data/split/train.parquet → models/checkpoint, with the linear part.
+"""Train: fine-tune the model of model.name on the training split → models/checkpoint, with the linear part.
 
 The epoch with the best balanced accuracy on the validation split is kept; the linear part's strength, the calibration
 of the probabilities and the decision rule are fitted on that split too. A killed run started again with the same
@@ -34,7 +34,7 @@ from transformers import (
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from stages import checkpoint, frozen, params, parquet, pretrained, processes, storage
+from stages import checkpoint, frozen, labelled, params, pretrained, processes, storage
 from stages.calibration import expected_scores, fit_answering, fit_calibration, prior_corrected
 from stages.command import run_stage
 from stages.decision import Answerings, Floats, Ints
@@ -48,26 +48,30 @@ from stages.objectives import RatingLoss, class_logits
 from stages.params import Params
 from stages.ridge import Rated, fit_part
 from stages.rows import Collator, Rows
-from stages.schema import LABELLED
 from stages.text import TextFormat, encode, facts_among, without
 
-TRAIN = "data/split/train.parquet"
-VALIDATION = "data/split/validation.parquet"
-THRESHOLDS = "data/split/thresholds.json"
 CHECKPOINT = "models/checkpoint"
 METRICS = "metrics/train.json"
 CURVES = "metrics/curves"
 STATE = "data/train-state"
+CHUNK = 5_000  # validation movies that are answered at a time
 # A model whose training diverged answers every movie alike; one that learns leaves the class shares far behind.
 LEARNT = 0.99
 
 
 def train_stage() -> None:
     options = params.load()
-    train, validation = (parquet.read_table(path, LABELLED) for path in (TRAIN, VALIDATION))
-    thresholds = Thresholds(**storage.read_json(THRESHOLDS))
-    data = {path: storage.sha256(path) for path in (TRAIN, VALIDATION, THRESHOLDS)}
-    metrics = fine_tune(train, validation, thresholds, data, options, Path(STATE), Path(CHECKPOINT), Path(CURVES))
+    train, validation = (labelled.read(split) for split in ("train", "validation"))
+    metrics = fine_tune(
+        train,
+        validation,
+        labelled.read_thresholds(),
+        labelled.origin(),
+        options,
+        Path(STATE),
+        Path(CHECKPOINT),
+        Path(CURVES),
+    )
     if processes.is_first():
         storage.write_json(METRICS, metrics)
         print(f"train: best epoch {metrics['best_epoch']} of {metrics['epochs']}, {CHECKPOINT} written")
@@ -162,17 +166,21 @@ def _fit_answerings(
     """Calibration and decision for movies with their facts and without, and what they give on validation."""
     labels = class_indices(rows.ratings[rows.validation], thresholds)
     shares = class_shares(rows.ratings[rows.train], thresholds)
-    whole = list(rows.movies[len(rows.train) :])
+    held = rows.movies[len(rows.train) :]
     transformer = ClassLogits(model, head, thresholds)
 
-    def logits(movies: Sequence[dict[str, Any]]) -> Floats:
-        ids = encode(tokenizer.backend_tokenizer, movies, text)
-        parts = [transformer.of(ids, int(tokenizer.pad_token_id))]
-        return np.stack([*parts, linear.logits(movies)] if linear else parts)
+    def logits(left_out: Sequence[str]) -> Floats:
+        found = []
+        for first in range(0, len(held), CHUNK):
+            movies = [without(movie, left_out) for movie in held[first : first + CHUNK]]
+            ids = encode(tokenizer.backend_tokenizer, movies, text)
+            parts = [transformer.of(ids, int(tokenizer.pad_token_id))]
+            found.append(np.stack([*parts, linear.logits(movies)] if linear else parts))
+        return np.concatenate(found, axis=1)
 
     facts = facts_among(text.fields)
-    tables = {"facts": logits(whole)}
-    tables["plot"] = logits([without(movie, facts) for movie in whole]) if facts else tables["facts"]
+    tables = {"facts": logits([])}
+    tables["plot"] = logits(facts) if facts else tables["facts"]
     fitted = {
         kind: fit_answering(options.decision.rule, options.decision.metric, table, labels, shares)
         for kind, table in tables.items()

@@ -22,18 +22,15 @@ def test_a_spread_has_the_ends_and_as_many_rows_as_asked(rows: int, most: int) -
     assert min(rows, most) < 2 or found[-1] == rows - 1
 
 
-@pytest.mark.parametrize("batch", [65_536, 7, 1])
-@pytest.mark.parametrize("most", [0, 1, 10, 99, 100, 1_000])
-def test_a_spread_is_read_whatever_the_size_of_the_batches(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, batch: int, most: int
-) -> None:
-    parquet.write_table("table.parquet", pa.table({"id": list(range(100))}, SCHEMA))
-    monkeypatch.setattr(parquet, "BATCH", batch)
-    assert parquet.read_spread("table.parquet", SCHEMA, most)["id"].to_pylist() == parquet.spread(100, most).tolist()
+@given(st.integers(0, 300), st.integers(0, 400), st.integers(1, 400))
+def test_a_spread_is_found_whatever_the_size_of_the_batches(rows: int, most: int, batch: int) -> None:
+    wanted = parquet.spread(rows, most)
+    found = [first + parquet.within(wanted, first, min(batch, rows - first)) for first in range(0, rows, batch)]
+    assert [row for part in found for row in part.tolist()] == wanted.tolist()
 
 
 def test_an_empty_table_and_a_missing_one(workspace: Path) -> None:
     parquet.write_table("table.parquet", pa.table({"id": []}, SCHEMA))
-    assert parquet.read_spread("table.parquet", SCHEMA, 10).num_rows == 0
+    assert parquet.read_table("table.parquet", SCHEMA).num_rows == 0
     with pytest.raises(UserError, match=r"gone\.parquet: no such file"):
-        parquet.read_spread("gone.parquet", SCHEMA, 10)
+        parquet.read_table("gone.parquet", SCHEMA)

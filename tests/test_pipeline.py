@@ -192,7 +192,7 @@ def remote(clone: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
 def test_a_second_clone_pulls_instead_of_computing(clone: Path, remote: Remote) -> None:
     second = remote.second_clone()
     assert "Running stage" not in ok(second, "dvc", "repro", "--pull")
-    for name in ("data/split/test.parquet", "models/movie-rating/model.onnx", "data/reports/report.html"):
+    for name in ("data/split/splits.parquet", "models/movie-rating/model.onnx", "data/reports/report.html"):
         assert (second / name).read_bytes() == (clone / name).read_bytes()
     assert "up to date" in ok(second, "dvc", "status")
 

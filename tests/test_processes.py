@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 import pytest
 from ruamel.yaml import YAML
 
 from stages import parquet
 from stages.predict import Classifier
+from stages.schema import MOVIE, SPLIT_OF
 from tests.conftest import ROOT, serve
 from tests.test_train import rows
 
@@ -27,9 +29,10 @@ def prepare(folder: Path, raw: dict[str, Any], tiny_model: Path, count: int = 96
     raw["train"] |= {"freeze_layers": 1, "learning_rate": 0.003, "batch_size": 8, "epochs": 3, "soft_labels": 0.0}
     raw["train"] |= changes
     raw["text"]["max_length"] = 32
-    (folder / "data/split").mkdir(parents=True)
-    for name, part in {"train": rows(count), "validation": rows(64, count)}.items():
-        parquet.write_table(folder / f"data/split/{name}.parquet", part)
+    movies = rows(count + 64)
+    splits = ["train"] * count + ["validation"] * 64
+    parquet.write_table(folder / "data/clean/movies.parquet", movies.select(MOVIE.names))
+    parquet.write_table(folder / "data/split/splits.parquet", pa.table([movies["id"], splits], schema=SPLIT_OF))
     (folder / "data/split/thresholds.json").write_text(json.dumps({"low": 5.0, "high": 7.0}))
     YAML().dump(raw, folder / "params.yaml")
 

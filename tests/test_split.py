@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import parquet, split, storage
+from stages import labelled, parquet, split
 from stages.errors import UserError
 from stages.groups import group_key, position
+from stages.labelled import SPLITS
 from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
 from stages.params import Fractions, Labels
 from stages.schema import MOVIE
@@ -45,7 +45,7 @@ def cleaned_folder(workspace: Path) -> Path:
 
 def test_thresholds_come_from_the_training_rows_alone(cleaned_folder: Path) -> None:
     assert run("split", cleaned_folder).returncode == 0
-    ratings = pq.read_table("data/split/train.parquet")["rating"].to_numpy()
+    ratings = labelled.read("train")["rating"].to_numpy()
     expected = (ratings.mean() - ratings.std(), ratings.mean() + ratings.std())
     stored = json.loads(Path("data/split/thresholds.json").read_text())
     assert (stored["low"], stored["high"]) == pytest.approx(expected)
@@ -53,8 +53,8 @@ def test_thresholds_come_from_the_training_rows_alone(cleaned_folder: Path) -> N
     assert metrics["thresholds"] == stored
     assert metrics["groups_across_splits"] == 0
     assert sum(metrics["rows"].values()) == 400
-    for name in split.SPLITS:
-        rows = pl.read_parquet(f"data/split/{name}.parquet")
+    for name in SPLITS:
+        rows = pl.DataFrame(labelled.read(name))
         assert len(rows) == metrics["rows"][name]
         labels = [CLASSES[i] for i in class_indices(rows["rating"].to_numpy(), Thresholds(**stored))]
         assert rows["label"].to_list() == labels
@@ -64,7 +64,7 @@ def test_two_runs_with_other_thread_counts_give_the_same_bytes(cleaned_folder: P
     found = []
     for threads in ("1", "4"):
         assert run("split", cleaned_folder, threads).returncode == 0
-        found.append([storage.sha256(f"data/split/{name}.parquet") for name in split.SPLITS])
+        found.append(labelled.origin())
     assert found[0] == found[1]
 
 
@@ -82,7 +82,28 @@ def test_the_same_film_never_stands_on_both_sides() -> None:
 
 def test_the_sides_meet_at_the_fractions() -> None:
     places = np.array([0.0, 0.69, 0.7, 0.84, 0.85, 0.99])
-    assert split.sides_of(places, FRACTIONS).tolist() == [name for name in split.SPLITS for _ in range(2)]
+    assert split.sides_of(places, FRACTIONS).tolist() == [name for name in SPLITS for _ in range(2)]
+
+
+def test_a_few_movies_of_a_split_are_spread_evenly_over_it(
+    cleaned_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("split", cleaned_folder).returncode == 0
+    whole = labelled.read("train")
+    for rows in (parquet.BATCH, 7):
+        monkeypatch.setattr(parquet, "BATCH", rows)
+        assert labelled.read("train").equals(whole)
+        few = labelled.read("train", 10)
+        places = np.linspace(0, len(whole) - 1, 10).round().astype(int)
+        assert few["id"].to_pylist() == whole["id"].take(places).to_pylist()
+
+
+@pytest.mark.parametrize("count", [300, 401])
+def test_a_split_of_other_movies_is_refused(cleaned_folder: Path, count: int) -> None:
+    assert run("split", cleaned_folder).returncode == 0
+    parquet.write_table(labelled.MOVIES, frame(*learnable(count)).to_arrow().cast(MOVIE))
+    with pytest.raises(UserError, match=r"splits\.parquet: of other movies than data/clean/movies\.parquet"):
+        labelled.read("train")
 
 
 def test_labels_follow_the_order_of_the_classes() -> None:
@@ -102,7 +123,7 @@ def test_a_class_without_rows_is_named(cleaned_folder: Path) -> None:
     done = run("split", cleaned_folder)
     assert done.returncode == 2
     assert done.stderr.startswith("error: the train split has no movie labelled ")
-    assert not Path("data/split/train.parquet").exists()
+    assert not Path(labelled.SPLIT).exists()
 
 
 def test_ratings_that_are_all_alike_are_refused() -> None:
@@ -145,9 +166,7 @@ def test_by_time_the_newest_years_are_the_test_split(cleaned_folder: Path) -> No
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("by: film", "by: time"))
     assert run("split", cleaned_folder).returncode == 0
-    years = {
-        name: pl.read_parquet(f"data/split/{name}.parquet")["release_date"].dt.year().to_list() for name in split.SPLITS
-    }
+    years = {name: pl.DataFrame(labelled.read(name))["release_date"].dt.year().to_list() for name in SPLITS}
     assert max(years["train"]) < min(years["validation"])
     assert max(years["validation"]) < min(years["test"])
     assert len(years["train"]) == pytest.approx(280, abs=10)

@@ -18,7 +18,7 @@ import sentencepiece
 import torch
 from transformers import AutoModelForSequenceClassification, DebertaV2Config, DebertaV2ForSequenceClassification
 
-from stages import checkpoint, frozen, pretrained
+from stages import checkpoint, frozen, pretrained, train
 from stages.errors import UserError
 from stages.head import OUTPUTS, Head
 from stages.inference import ClassLogits
@@ -149,6 +149,24 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert not [name for name in moved if "embeddings" in name or "layer.0." in name]
     assert [name for name in moved if "layer.1." in name]
+
+
+def test_hidden_states_that_do_not_fit_on_the_disk_are_refused_before_they_are_computed(tmp_path: Path) -> None:
+    frozen.require_room(tmp_path, 1_000)
+    with pytest.raises(UserError, match=r"train\.freeze_layers: .* 1,000,000,000 GB in .* are free; set it to 0"):
+        frozen.require_room(tmp_path, 10**18)
+
+
+def test_validation_movies_are_answered_alike_however_many_at_a_time(
+    options: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for chunk in (5_000, 7):
+        monkeypatch.setattr(train, "CHUNK", chunk)
+        found.append(run(options(), tmp_path / str(chunk))["validation"])
+    for view in ("facts", "plot"):
+        for name in ("balanced_accuracy", "macro_f1", "log_loss"):
+            assert found[0][view][name] == pytest.approx(found[1][view][name], rel=1e-3)
 
 
 def test_more_frozen_layers_than_there_are_is_one_line(options: Build, tmp_path: Path) -> None:

@@ -168,30 +168,22 @@ def _needed(sizes: Sequence[Mapping[str, Any]], view: str, kind: str, aim: float
 
 def scale_table(found: Mapping[str, Any]) -> str:
     """What each stage takes at each size, and at ten times the largest on a straight line through the last two."""
-    measured = {int(rows): figures for rows, figures in found["stages"].items()}
-    small, large = sorted(measured)[-2:]
-    stages = [name for name, figures in measured[large].items() if isinstance(figures, Mapping)]
-    further = 10 * large
+    sizes = sorted(map(int, found["stages"]))
+    small, large = (found["stages"][str(size)] for size in sizes[-2:])
+    further = 10 * sizes[-1]
 
-    def extrapolated(stage: str, kind: str) -> float:
-        low, high = measured[small][stage][kind], measured[large][stage][kind]
-        return high + (high - low) * (further - large) / (large - small)
+    def extrapolated(stage: str) -> dict[str, float]:
+        steps = (further - sizes[-1]) / (sizes[-1] - sizes[-2])
+        return {kind: high + steps * (high - small[stage][kind]) for kind, high in large[stage].items()}
 
-    cells = {f"{size:,}": measured[size] for size in sorted(measured)}
-    cells[f"{further:,}, extrapolated"] = {
-        stage: {kind: extrapolated(stage, kind) for kind in measured[large][stage]} for stage in stages
-    }
-    rows = [
-        [
-            title,
-            *(
-                f"{of[stage]['seconds']:.1f} s, {of[stage]['megabytes']:,.0f} MB, {of[stage]['disk_megabytes']:,.1f} MB"
-                for stage in stages
-            ),
-        ]
-        for title, of in cells.items()
-    ]
-    return _table(["movies", *stages], rows)
+    columns = [found["stages"][str(size)] for size in sizes] + [{stage: extrapolated(stage) for stage in large}]
+    cells = [[stage, *(_cost(column[stage]) for column in columns)] for stage in large]
+    return _table(["", *(f"{size:,} movies" for size in sizes), f"{further:,}, extrapolated"], cells)
+
+
+def _cost(figures: Mapping[str, float]) -> str:
+    seconds, memory, disk = (figures[kind] for kind in ("seconds", "megabytes", "disk_megabytes"))
+    return f"{seconds:,.0f} s, {memory / 1e3:.1f} GB, {max(disk, 0.0):,.1f} MB"
 
 
 def split_table(evaluated: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:

@@ -1,41 +1,43 @@
-"""Scale: seconds, memory and disk of the stages at 10⁴, 10⁵ and 10⁶ invented movies.
+"""Scale: seconds, memory and disk of every stage at 10⁴, 10⁵ and 10⁶ invented movies, and what a kill costs.
 
-Each stage is its own process, in a temporary folder with this repository's params.yaml. At the largest size clean and
-split are compared, in turns, with a Polars script that does the same by hand. The making of train's file of tokens is
-compared with the tokenizers library alone, which is handed texts that are ready. Writes benchmarks/scale.json.
+DVC runs the whole pipeline in a clone of the last commit, with this repository's params.yaml but for a tiny model of
+random weights, so that what is measured is the pipeline's own work. Writes benchmarks/scale.json, a part at a time:
+
+stages       each stage through DVC, at each size; at the largest once more, with a kill (SIGKILL to DVC and all that it
+             started) half-way through each stage: every output must have the bytes of the undisturbed run
+script       clean and split at the largest size, in turns with a Polars script that does the same by hand
+tokenising   the making of train's file of tokens, in turns with the tokenizers library alone, whose texts are ready
+prediction   the command line on 10⁴ and 10⁶ movies
 """
 
 import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
+from benchmarks._clone import ROOT, STAGES, Clone, run
 from benchmarks.generate import generate
-from stages import params, pretrained, storage
+from stages import params, parquet, storage
 from stages.command import exit_code
-from stages.movies import Movies
-from stages.rows import READ
 from stages.schema import MOVIE
 from stages.text import TextFormat, compose, tokenize
-from stages.tokens import write_tokens
 
 OUTPUT: Final = "benchmarks/scale.json"
-STAGES: Final = ("clean", "split", "explore")
-WRITES: Final = {"clean": "data/clean", "split": "data/split", "explore": "data/reports"}
 SIZES: Final = (10_000, 100_000, 1_000_000)
+PREDICTED: Final = (10_000, 1_000_000)
 ROUNDS: Final = 3
-TOKENISED: Final = 30_000
-ROOT: Final = Path(__file__).parent.parent
+TOKENISED: Final = 100_000
+PARTS: Final = ("stages", "script", "tokenising", "prediction")
 
 
 def main() -> None:
@@ -43,40 +45,73 @@ def main() -> None:
         prog="python -m benchmarks.scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES, help="sizes to measure (default: %(default)s)")
-    sizes = sorted(parser.parse_args().rows)
-    found: dict[str, Any] = {"cores": os.cpu_count(), "stages": {}}
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeat for several (default: all)")
+    options = parser.parse_args()
+    found: dict[str, Any] = storage.read_json(OUTPUT) if Path(OUTPUT).exists() else {}
+    found["cores"] = os.cpu_count()
+    parts: dict[str, Callable[[Path], dict[str, Any]]] = {
+        "stages": lambda folder: stages(folder, sorted(options.rows)),
+        "script": lambda folder: {"script": beside_a_script(folder, max(options.rows))},
+        "prediction": lambda folder: {"prediction": prediction(folder)},
+        "tokenising": lambda folder: {"tokenising": tokenising(folder)},
+    }
+    for part in options.part or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            found |= parts[part](Path(folder))
+        storage.write_json(OUTPUT, found)
+        print(f"scale: {part} done, {OUTPUT} written", file=sys.stderr)
+
+
+def stages(folder: Path, sizes: list[int]) -> dict[str, Any]:
+    """Every stage through DVC at each size; then the largest size once more, with a kill in each stage."""
+    found: dict[str, Any] = {}
     for rows in sizes:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            shutil.copy(ROOT / "params.yaml", folder)
-            raw = folder / "data/raw/movies.parquet"
-            run(folder, "-m", "benchmarks.generate", str(rows), str(raw))
-            measured = {stage: run(folder, "-m", f"stages.{stage}") for stage in STAGES}
-            tqdm.write(f"scale: {rows:,} rows measured", file=sys.stderr)
-            for stage, figures in measured.items():
-                figures["disk_megabytes"] = size(folder / WRITES[stage])
-            found["stages"][str(rows)] = {"raw_megabytes": size(raw)} | measured
-            if rows == sizes[-1]:
-                found["beside_a_script"] = beside_a_script(folder)
-    if len(sizes) > 1:
-        found["growth"] = growth(found["stages"], *sizes[-2:])
-    with tempfile.TemporaryDirectory() as scratch:
-        found["tokenising"] = tokenising(Path(scratch))
-    storage.write_json(OUTPUT, found)
-    print(f"scale: {OUTPUT} written")
+        clone = Clone(folder / str(rows), rows)
+        found[str(rows)] = {stage: clone.repro(stage) for stage in tqdm(STAGES, desc=f"{rows:,} movies")}
+        if rows == sizes[-1]:
+            kills = killed(clone, {stage: figures["seconds"] for stage, figures in found[str(rows)].items()})
+        shutil.rmtree(clone.folder)
+    return {"stages": found, "killed": {"rows": sizes[-1]} | kills}
 
 
-def beside_a_script(folder: Path) -> dict[str, Any]:
-    """clean and split against the script, in turns; the ratio is that of each round."""
-    ours, script = [], []
+def killed(clone: Clone, seconds: dict[str, float]) -> dict[str, Any]:
+    """Run the pipeline anew, killing each stage half-way through its time; which outputs have other bytes then."""
+    undisturbed = clone.results()
+    clone.reset()
+    stopped = []
+    for stage in tqdm(STAGES, desc="killed half-way"):
+        if clone.killed(stage, seconds[stage] / 2):
+            stopped.append(stage)
+        clone.repro(stage)
+    repeated = clone.results()
+    assert repeated.keys() == undisturbed.keys()
+    return {
+        "stages": stopped,
+        "outputs": len(undisturbed),
+        "different": sorted(name for name, digest in undisturbed.items() if repeated[name] != digest),
+    }
+
+
+def beside_a_script(folder: Path, rows: int) -> dict[str, Any]:
+    """clean and split without DVC against the script, in turns; and against themselves with a tenth of the rows."""
+    shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "small").mkdir()
+    shutil.copy(ROOT / "params.yaml", folder / "small")
+    for place, count in ((folder, rows), (folder / "small", rows // 10)):
+        run(place, "-m", "benchmarks.generate", str(count), "data/raw/movies.parquet")
+    ours, small, script = [], [], []
     for _ in tqdm(range(ROUNDS), desc="beside a script"):
         ours.append([run(folder, "-m", f"stages.{stage}") for stage in ("clean", "split")])
+        small.append([run(folder / "small", "-m", f"stages.{stage}") for stage in ("clean", "split")])
         script.append(run(folder, "-m", "benchmarks._by_hand", "data/raw/movies.parquet", "."))
-    ratios = [sum(s["seconds"] for s in own) / other["seconds"] for own, other in zip(ours, script, strict=True)]
+    seconds, few = ([sum(part["seconds"] for part in both) for both in times] for times in (ours, small))
     return {
-        "times_as_long": {"min": min(ratios), "median": statistics.median(ratios), "max": max(ratios)},
+        "rows": rows,
+        "seconds": statistics.median(seconds),
+        "times_as_long": ratios(seconds, [other["seconds"] for other in script]),
+        "times_as_long_as_a_tenth_of_the_rows": ratios(seconds, few),
         "megabytes": {
-            "ours": max(s["megabytes"] for own in ours for s in own),
+            "ours": max(part["megabytes"] for both in ours for part in both),
             "script": max(other["megabytes"] for other in script),
         },
     }
@@ -84,6 +119,12 @@ def beside_a_script(folder: Path) -> dict[str, Any]:
 
 def tokenising(folder: Path) -> dict[str, Any]:
     """Movies a second into a file of tokens, and what the library alone reaches with the same texts, in turns."""
+    # Not above: the other parts measure processes, whose memory counts from that of this one.
+    from stages import pretrained
+    from stages.movies import Movies
+    from stages.rows import READ
+    from stages.tokens import write_tokens
+
     options = params.load()
     text = TextFormat(tuple(options.text.fields), options.text.max_length)
     tokenizer = pretrained.load_tokenizer(options.model.name).backend_tokenizer
@@ -94,43 +135,42 @@ def tokenising(folder: Path) -> dict[str, Any]:
     for turn in range(ROUNDS):
         start = time.perf_counter()
         write_tokens(folder / f"{turn}.arrow", movies, len(movies), tokenizer, text)
-        ours.append(len(movies) / (time.perf_counter() - start))
+        ours.append(time.perf_counter() - start)
         start = time.perf_counter()
         tokenizer.encode_batch_fast(texts)
-        alone.append(len(movies) / (time.perf_counter() - start))
-    shares = [own / other for own, other in zip(ours, alone, strict=True)]
+        alone.append(time.perf_counter() - start)
     return {
-        "movies_per_second": statistics.median(ours),
-        "share_of_the_library_alone": {"min": min(shares), "median": statistics.median(shares), "max": max(shares)},
+        "movies_per_second": len(movies) / statistics.median(ours),
+        "share_of_the_library_alone": ratios(alone, ours),
     }
 
 
-def growth(stages: dict[str, Any], small: int, large: int) -> dict[str, float]:
-    """How many times longer the larger of two sizes takes: each stage, and clean with split."""
-    seconds = {rows: {stage: stages[str(rows)][stage]["seconds"] for stage in STAGES} for rows in (small, large)}
-    grown = {stage: seconds[large][stage] / seconds[small][stage] for stage in STAGES}
-    both = [sum(seconds[rows][stage] for stage in ("clean", "split")) for rows in (large, small)]
-    return {"rows": large / small} | grown | {"clean_and_split": both[0] / both[1]}
+def prediction(folder: Path) -> dict[str, Any]:
+    """Seconds and memory of the command line on small and large files, with the model of a small pipeline."""
+    clone = Clone(folder / "clone", PREDICTED[0])
+    for stage in STAGES[: STAGES.index("export") + 1]:
+        clone.repro(stage)
+    found = {}
+    for rows in PREDICTED:
+        parquet.write_batches(clone.folder / "asked.parquet", answerable(rows), MOVIE)
+        found[str(rows)] = clone.run("-m", "stages.predict", "--input", "asked.parquet", "--output", "answered.parquet")
+    return found
 
 
-def run(folder: Path, *arguments: str) -> dict[str, float]:
-    """Seconds and the peak of resident memory of a Python process that must succeed.
-
-    The peak is no less than that of this process, which is why movies are generated in one of their own.
-    """
-    start = time.perf_counter()
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), arguments)
-    return {"seconds": time.perf_counter() - start, "megabytes": usage.ru_maxrss / 1e3}
+def answerable(rows: int) -> Iterator[pa.RecordBatch]:
+    """So many invented movies that have a title or a summary."""
+    for batch in generate(2 * rows, 1):
+        some = batch.filter(pc.is_valid(batch["summary"])).slice(0, rows)
+        yield some
+        rows -= len(some)
+        if not rows:
+            return
 
 
-def size(place: Path) -> float:
-    """Megabytes of a file, or of all files in a folder."""
-    files: Sequence[Path] = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files) / 1e6
+def ratios(long: list[float], short: list[float]) -> dict[str, float]:
+    """How many times as long, in each round."""
+    found = [one / other for one, other in zip(long, short, strict=True)]
+    return {"min": min(found), "median": statistics.median(found), "max": max(found)}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ the exit code is 1 where a page does not say what the files say.
 """
 
 import argparse
+import csv
 import json
 import math
 import re
@@ -20,6 +21,9 @@ from stages.report import TITLES
 PAGES = (Path("README.md"), Path("docs/experiments.md"))
 STUDIES = ("sample", "wikidata")
 KINDS = ("balanced_accuracy", "macro_f1")
+# Columns of the sweep's table: the score that chooses the epoch, and the log-loss on validation.
+SCORE, LOSS = "selection_score", "validation.transformer_alone.log_loss"
+TOGETHER = "validation.facts.log_loss"
 # What the model was meant to reach, by KINDS.
 AIMS = {"facts": (0.62, 0.53), "plot": (0.57, 0.48)}
 
@@ -58,7 +62,11 @@ def made(root: Path) -> dict[str, str]:
             "trained on movies of all years": study["time"]["trained_at_random"],
         }
     )
-    tables["scale"] = scale_table(_read(root / "benchmarks/scale.json"))
+    scale = _read(root / "benchmarks/scale.json")
+    tables["scale"] = scale_table(scale)
+    tables["prediction"] = prediction_table(scale["prediction"], _read(root / "benchmarks/serving.json"))
+    with (root / "benchmarks/sweep.csv").open(encoding="utf-8", newline="") as file:
+        tables["sweep"] = sweep_table(list(csv.DictReader(file)))
     for part in ("objectives", "seeds", "fields"):
         tables[part] = scores_table({name: row for name, row in study[part].items() if name != "folds"})
     return tables
@@ -179,6 +187,32 @@ def scale_table(found: Mapping[str, Any]) -> str:
     columns = [found["stages"][str(size)] for size in sizes] + [{stage: extrapolated(stage) for stage in large}]
     cells = [[stage, *(_cost(column[stage]) for column in columns)] for stage in large]
     return _table(["", *(f"{size:,} movies" for size in sizes), f"{further:,}, extrapolated"], cells)
+
+
+def prediction_table(measured: Mapping[str, Any], serving: Mapping[str, Any]) -> str:
+    """Batch prediction: measured with the tiny model, extrapolated for the default one and for many machines."""
+    rate = serving["batch"]["movies_per_second"]["ours"]["median"]
+    head = [
+        "movies",
+        "tiny model, measured",
+        "default model on two cores, extrapolated",
+        "on 20 such machines with Ray",
+    ]
+    rows = []
+    for movies in (*sorted(map(int, measured)), 10 * max(map(int, measured))):
+        found = measured.get(str(movies))
+        told = f"{found['seconds']:,.0f} s, {found['megabytes']:,.0f} MB" if found else "not measured"
+        rows.append([f"{movies:,}", told, f"{movies / rate / 60:,.0f} min", f"{movies / rate / 60 / 20:,.0f} min"])
+    return _table(head, rows)
+
+
+def sweep_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """The experiments of a sweep, by their score on validation."""
+    ranked = sorted(rows, key=lambda row: -float(row[SCORE]))
+    names = [name for name in ranked[0] if name.startswith(("train.", "text."))]
+    scores = {SCORE: "expected balanced accuracy", LOSS: "log-loss, transformer alone", TOGETHER: "both parts"}
+    cells = [[*(row[name] for name in names), *(f"{float(row[name]):.3f}" for name in scores)] for row in ranked]
+    return _table([*(f"`{name}`" for name in names), *scores.values()], cells)
 
 
 def _cost(figures: Mapping[str, float]) -> str:

@@ -5,7 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks import _by_hand
+from benchmarks._clone import Clone
 from benchmarks.generate import generate
+from benchmarks.scale import answerable
 from stages import clean, parquet
 from stages.labelled import SPLITS
 from stages.params import Clean
@@ -21,3 +23,20 @@ def test_the_script_by_hand_keeps_the_same_movies(workspace: Path) -> None:
     splits = pl.read_parquet("splits.parquet")
     assert splits["id"].equals(theirs["id"])
     assert {name for (name,), part in splits.group_by("split") if part["label"].n_unique() == 3} == set(SPLITS)
+
+
+def test_movies_to_answer_are_as_many_as_asked_and_none_is_without_a_plot() -> None:
+    batches = list(answerable(20_000))
+    assert sum(map(len, batches)) == 20_000
+    assert all(batch["summary"].null_count == 0 for batch in batches)
+
+
+def test_the_disk_counts_a_file_once_that_is_in_the_cache_too(tmp_path: Path) -> None:
+    clone = Clone.__new__(Clone)
+    clone.folder = tmp_path
+    (tmp_path / "data").mkdir()
+    (tmp_path / ".dvc/cache").mkdir(parents=True)
+    (tmp_path / "data/a").write_bytes(b"x" * 1_000_000)
+    (tmp_path / ".dvc/cache/a").hardlink_to(tmp_path / "data/a")
+    (tmp_path / ".dvc/cache/b").write_bytes(b"x" * 500_000)
+    assert clone.disk() == 1.5

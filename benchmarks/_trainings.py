@@ -22,7 +22,7 @@ from stages.decision import Floats
 from stages.inference import ClassLogits
 from stages.params import Params
 from stages.schema import MOVIE
-from stages.text import FORMAT, encode, facts_among, without
+from stages.text import FORMAT, facts_among, without
 from stages.train import fine_tune
 
 WORK: Final = Path("data/study")
@@ -95,5 +95,4 @@ def _logits(folder: Path, movies: list[dict[str, Any]]) -> Floats:
     """Class logits (movies, classes) of a checkpoint, by torch: that its export answers alike is export's to prove."""
     metadata = checkpoint.read(folder)
     model, tokenizer = pretrained.load_checkpoint(folder)
-    ids = encode(tokenizer.backend_tokenizer, movies, metadata.text)
-    return ClassLogits(model, metadata.head, metadata.thresholds).of(ids, int(tokenizer.pad_token_id))
+    return ClassLogits(model, metadata.head, metadata.thresholds).of_movies(movies, tokenizer, metadata.text)

@@ -27,7 +27,7 @@ from stages.ceiling import noise_ceiling
 from stages.command import exit_code
 from stages.decision import Floats, Ints
 from stages.embeddings import embed
-from stages.labels import CLASSES
+from stages.labels import label_shares
 from stages.movies import Movies
 from stages.params import Params
 from stages.ridge import Rated, fit_linear, fit_part
@@ -132,7 +132,7 @@ class Study:
                 for name, part in {"model": slice(None), "transformer": slice(0, 1), "linear": slice(1, 2)}.items()
             }
         whole = answered["facts"]["model"]
-        shares = np.bincount(self.labels, minlength=len(CLASSES)) / len(self.labels)
+        shares = label_shares(self.labels)
         votes = np.array([movie["vote_count"] or 0 for movie in self.movies], dtype=np.float64)
         ratings = np.array([movie["vote_average"] for movie in self.movies])
         return {
@@ -233,7 +233,7 @@ class Study:
         """Calibrate and choose the decision on a fold's validation movies, answer its test movies."""
         count = len(fold.validation)
         held, test = tables[view][parts, :count], tables[view][parts, count:]
-        shares = np.bincount(fold.labels[fold.train], minlength=len(CLASSES)) / len(fold.train)
+        shares = label_shares(fold.labels[fold.train])
         rule = self.options.decision
         how = fit_answering(rule.rule, rule.metric, held, fold.labels[fold.validation], shares)
         probabilities = how.calibration.probabilities(test)

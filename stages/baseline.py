@@ -24,7 +24,7 @@ from stages.calibration import fit_answering
 from stages.command import run_stage
 from stages.decision import Answering, Floats, Ints
 from stages.embeddings import embed
-from stages.labels import CLASSES, Thresholds, label_indices
+from stages.labels import CLASSES, Thresholds, label_indices, label_shares
 from stages.linear import class_logits, logistic_scale
 from stages.metrics import scores
 from stages.params import BaselineName, Params
@@ -59,7 +59,7 @@ class Data:
 
     def shares(self) -> Floats:
         """The classes' shares of the training split."""
-        return np.bincount(self.labels(self.train), minlength=len(CLASSES)) / len(self.train)
+        return label_shares(self.labels(self.train))
 
     def texts(self, movies: Movies) -> list[str]:
         """What the transformer reads."""

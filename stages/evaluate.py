@@ -21,7 +21,7 @@ from stages.classifier import MODEL, Classifier
 from stages.command import run_stage
 from stages.decision import Floats, Ints, softmax
 from stages.errors import UserError
-from stages.labels import CLASSES, label_indices
+from stages.labels import CLASSES, label_indices, label_shares
 from stages.metrics import (
     confusion,
     coverage,
@@ -60,7 +60,7 @@ def evaluate() -> None:
     if classifier.metadata.thresholds != thresholds:
         raise UserError(f"{MODEL}: trained with other class thresholds than {labelled.THRESHOLDS}; run `dvc repro`")
     movies, labels = test.to_pylist(), label_indices(test["label"].to_pylist())
-    shares = np.bincount(label_indices(train["label"].to_pylist()), minlength=len(CLASSES)) / len(train)
+    shares = label_shares(label_indices(train["label"].to_pylist()))
     logits = classifier.logits(movies)
     probabilities, predicted = classifier.decide(movies, logits)
     # As the transformer was trained to say it, before anything was fitted on validation.

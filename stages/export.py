@@ -29,7 +29,6 @@ from stages.graph import keep_first_token
 from stages.inference import ClassLogits
 from stages.labels import label_indices
 from stages.served import Variant
-from stages.text import encode
 
 CHECKPOINT: Final = "models/checkpoint"
 METRICS: Final = "metrics/export.json"
@@ -65,7 +64,7 @@ def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant:
     metadata = checkpoint.read(source)
     model, tokenizer = pretrained.load_checkpoint(source)
     torch_logits = ClassLogits(model, metadata.head, metadata.thresholds)
-    parts = [torch_logits.of(encode(tokenizer.backend_tokenizer, movies, metadata.text), int(tokenizer.pad_token_id))]
+    parts = [torch_logits.of_movies(movies, tokenizer, metadata.text)]
     if metadata.has_linear:
         parts.append(linear.read(source).logits(movies))
     reference, answers = metadata.answerings.answer(np.stack(parts), facts_known(movies, metadata.text.fields))

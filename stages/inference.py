@@ -1,16 +1,18 @@
 """Class logits of many rows with torch: the one forward pass that training, evaluation and export share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from stages.batches import Ids, by_length, pad
 from stages.decision import Floats
 from stages.head import Head
 from stages.labels import CLASSES, Thresholds
 from stages.objectives import class_logits
+from stages.text import TextFormat, encode
 
 
 class ClassLogits(torch.nn.Module):
@@ -24,6 +26,12 @@ class ClassLogits(torch.nn.Module):
         """Shape (rows, classes), of token ids and mask of shape (rows, tokens)."""
         outputs = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
         return class_logits(outputs.float(), self.head, self.thresholds)
+
+    def of_movies(
+        self, movies: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, text: TextFormat
+    ) -> Floats:
+        """Shape (movies, classes), as they are served."""
+        return self.of(encode(tokenizer.backend_tokenizer, movies, text), int(tokenizer.pad_token_id))
 
     def of(self, input_ids: Sequence[Ids], pad_id: int) -> Floats:
         """Shape (rows, classes), of unpadded token ids, in the order of the rows."""

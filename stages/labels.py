@@ -64,9 +64,13 @@ def class_shares(ratings: npt.NDArray[np.float64], thresholds: Thresholds) -> np
     Raises:
         UserError: a class has no rows.
     """
-    counts = np.bincount(class_indices(ratings, thresholds), minlength=len(CLASSES))
-    for name, count in zip(CLASSES, counts, strict=True):
-        if count == 0:
+    shares = label_shares(class_indices(ratings, thresholds))
+    for name, share in zip(CLASSES, shares, strict=True):
+        if share == 0:
             raise UserError(f"no training movie is labelled {name!r}; fetch more movies or change labels.scheme")
-    shares: npt.NDArray[np.float64] = counts / counts.sum()
     return shares
+
+
+def label_shares(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The share of each class among the class indices (rows,), shape (classes,)."""
+    return np.bincount(labels, minlength=len(CLASSES)) / len(labels)

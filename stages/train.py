@@ -41,14 +41,14 @@ from stages.decision import Answerings, Floats, Ints
 from stages.errors import UserError
 from stages.head import OUTPUTS, Head
 from stages.inference import ClassLogits
-from stages.labels import CLASSES, Thresholds, class_indices, class_shares
+from stages.labels import CLASSES, Thresholds, class_indices, class_shares, label_shares
 from stages.linear import LinearPart
 from stages.linear import write as write_linear
 from stages.objectives import RatingLoss, class_logits
 from stages.params import Params
 from stages.ridge import Rated, fit_part
 from stages.rows import Collator, Rows
-from stages.text import TextFormat, encode, facts_among, without
+from stages.text import TextFormat, facts_among, without
 
 CHECKPOINT = "models/checkpoint"
 METRICS = "metrics/train.json"
@@ -173,8 +173,7 @@ def _fit_answerings(
         found = []
         for first in range(0, len(held), CHUNK):
             movies = [without(movie, left_out) for movie in held[first : first + CHUNK]]
-            ids = encode(tokenizer.backend_tokenizer, movies, text)
-            parts = [transformer.of(ids, int(tokenizer.pad_token_id))]
+            parts = [transformer.of_movies(movies, tokenizer, text)]
             found.append(np.stack([*parts, linear.logits(movies)] if linear else parts))
         return np.concatenate(found, axis=1)
 
@@ -410,7 +409,7 @@ def _selection_score(
 
 def _surprise(labels: Ints, probabilities: Floats) -> dict[str, float]:
     """Log-loss on the validation split, beside that of its class shares; a line on stderr if they hardly differ."""
-    shares = np.bincount(labels, minlength=len(CLASSES)) / len(labels)
+    shares = label_shares(labels)
     losses = {
         "log_loss": float(log_loss(labels, probabilities, labels=range(len(CLASSES)))),
         "class_shares_log_loss": float(log_loss(labels, np.tile(shares, (len(labels), 1)), labels=range(len(CLASSES)))),

@@ -35,9 +35,8 @@ def trained(request: pytest.FixtureRequest, options: Build, tmp_path: Path) -> P
 def test_torch_fp32_and_int8_answer_alike(trained: Path, tmp_path: Path) -> None:
     model, tokenizer = pretrained.load_checkpoint(trained)
     metadata = checkpoint.read(trained)
-    ids = encode(tokenizer.backend_tokenizer, MOVIES, metadata.text)
-    assert len({len(row) for row in ids}) > 5
-    logits = ClassLogits(model, metadata.head, metadata.thresholds).of(ids, int(tokenizer.pad_token_id))
+    assert len({len(row) for row in encode(tokenizer.backend_tokenizer, MOVIES, metadata.text)}) > 5
+    logits = ClassLogits(model, metadata.head, metadata.thresholds).of_movies(MOVIES, tokenizer, metadata.text)
     parts = np.stack([logits, linear.read(trained).logits(MOVIES)])
     reference, _ = metadata.answerings.answer(parts, facts_known(MOVIES, metadata.text.fields))
     for variant in ("fp32", "int8"):

@@ -31,7 +31,7 @@ from stages.labels import label_shares
 from stages.movies import Movies
 from stages.params import Params
 from stages.ridge import Rated, fit_linear, fit_part
-from stages.rows import drop_fields, vote_weights
+from stages.rows import drop_fields, known_fields, vote_weights
 from stages.schema import MOVIE
 from stages.text import PLOT, TextFormat, facts_among, without
 
@@ -82,8 +82,10 @@ class Study:
     """The movies in folds, and what was answered of each."""
 
     def __init__(self, options: Params):
-        self.options = options
         self.table = parquet.read_table(CLEAN, MOVIE)
+        # As train does.
+        fields = known_fields(self.table, options.text.fields)
+        self.options = options = changed(options, "text", {"fields": fields})
         self.movies: list[dict[str, Any]] = self.table.to_pylist()
         self.folds = by_film(self.movies, options)
         self.facts = facts_among(options.text.fields)

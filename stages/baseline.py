@@ -29,7 +29,7 @@ from stages.linear import class_logits, logistic_scale
 from stages.metrics import scores
 from stages.params import BaselineName, Params
 from stages.schema import ANSWERS
-from stages.text import TextFormat, compose, names, number
+from stages.text import NUMBERS, TextFormat, compose, names, number
 
 OUTPUT = "data/baseline/predictions.parquet"
 METRICS = "metrics/baseline.json"
@@ -175,9 +175,12 @@ def _embeddings_boosting(data: Data, options: Params) -> Iterator[Candidate]:
     """Boosted trees on the metadata as a table, beside the first principal components of the embeddings."""
     embedded = data.embeddings()
     components = PCA(min(MOST_DIMENSIONS, *embedded[0].shape), random_state=0).fit(embedded[0])
-    columns = DictVectorizer(sparse=False).fit([_metadata(movie, data.fields) for movie in data.train])
+    # A column of which no training movie knows the value splits nothing.
+    numbers = [field for field in NUMBERS if any(number(movie, field) for movie in data.train)]
+    fields = [field for field in data.fields if field in numbers or field not in NUMBERS]
+    columns = DictVectorizer(sparse=False).fit([_metadata(movie, fields) for movie in data.train])
     train, held, test = (
-        np.hstack([columns.transform([_metadata(movie, data.fields) for movie in movies]), components.transform(part)])
+        np.hstack([columns.transform([_metadata(movie, fields) for movie in movies]), components.transform(part)])
         for movies, part in zip((data.train, data.validation, data.test), embedded, strict=True)
     )
     for leaves in (4, 8):
@@ -208,7 +211,7 @@ def _tfidf(data: Data) -> tuple[Any, Any, Any]:
 
 
 def _metadata(movie: dict[str, Any], fields: Sequence[str]) -> dict[str, float]:
-    table = {field: float(number(movie, field) or np.nan) for field in ("year", "runtime") if field in fields}
+    table = {field: float(number(movie, field) or np.nan) for field in NUMBERS if field in fields}
     for field in {"genres", "spoken_languages"} & set(fields):
         table |= {f"{field}={name}": 1.0 for name in names(movie, field)}
     return table

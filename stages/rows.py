@@ -16,7 +16,7 @@ from stages.decision import Bools, Floats
 from stages.frozen import Features
 from stages.movies import Movies
 from stages.params import Params
-from stages.text import FIELDS, TextFormat, facts_among
+from stages.text import FIELDS, NAMES, PLOT, TextFormat, facts_among
 from stages.tokens import write_tokens
 
 # What text and linear part are made of; the year is that of the release.
@@ -94,6 +94,17 @@ class Collator:
         for place, state in zip(hidden, states, strict=True):
             place[: len(state)] = state
         return batch | {"inputs_embeds": torch.from_numpy(hidden)}
+
+
+def known_fields(movies: pa.Table, fields: Sequence[str]) -> list[str]:
+    """Those of ``fields`` that are known of any movie, and title, genres and summary: the others teach nothing."""
+    read = {field: movies["release_date" if field == "year" else field] for field in facts_among(fields)}
+    known = {
+        field
+        for field, values in read.items()
+        if pc.any(pc.greater(pc.list_value_length(values), 0) if field in NAMES else pc.is_valid(values)).as_py()
+    }
+    return [field for field in fields if field in PLOT or field in known]
 
 
 def vote_weights(counts: pa.ChunkedArray, half: float) -> Floats:

@@ -47,7 +47,7 @@ from stages.linear import write as write_linear
 from stages.objectives import RatingLoss, class_logits
 from stages.params import Params
 from stages.ridge import Rated, fit_part
-from stages.rows import Collator, Rows
+from stages.rows import Collator, Rows, known_fields
 from stages.text import TextFormat, facts_among, without
 
 CHECKPOINT = "models/checkpoint"
@@ -100,7 +100,10 @@ def fine_tune(
             raise UserError(f"the {name} split has no rows")
     tokenizer = pretrained.load_tokenizer(options.model.name)
     model = pretrained.load_model(options.model.name, options.train.seed, OUTPUTS[options.train.objective])
-    text = TextFormat(tuple(options.text.fields), _max_length(options, model))
+    fields = known_fields(train, options.text.fields)
+    if unknown := [field for field in options.text.fields if field not in fields]:
+        print(f"train: no training movie has {', '.join(unknown)}: the model does not read them", file=sys.stderr)
+    text = TextFormat(tuple(fields), _max_length(options, model))
     state = states / _key(options, data, pretrained.fingerprint(options.model.name, model))
     state.mkdir(parents=True, exist_ok=True)
     # One process tokenises, the others find its work done.

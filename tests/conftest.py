@@ -48,7 +48,7 @@ def learnable(count: int) -> list[dict[str, Any]]:
     """Movies whose rating can be read off their summary."""
     kinds = [("bad", 3.0), ("average", 6.0), ("average", 6.2), ("average", 5.8), ("good", 9.0)]
     return [
-        movie(n, summary=f"A {MOODS[kind]} of day {n}.", vote_average=rating + n % 7 / 100)
+        movie(n, summary=f"A {MOODS[kind]} of day {n}.", vote_average=rating + n % 7 / 100, runtime=90 + n % 3)
         for n, (kind, rating) in ((n, kinds[n % len(kinds)]) for n in range(count))
     ]
 

@@ -26,7 +26,7 @@ from stages.labels import CLASSES, Thresholds, class_indices
 from stages.movies import Movies
 from stages.params import Params
 from stages.predict import Classifier
-from stages.rows import Collator, Rows, drop_fields, vote_weights
+from stages.rows import Collator, Rows, drop_fields, known_fields, vote_weights
 from stages.schema import LABELLED, MOVIE
 from stages.text import FIELDS, PLOT, TextFormat, has
 from stages.train import _last_save, fine_tune
@@ -149,6 +149,17 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert not [name for name in moved if "embeddings" in name or "layer.0." in name]
     assert [name for name in moved if "layer.1." in name]
+
+
+def test_a_field_that_no_training_movie_has_is_not_read(
+    options: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(options(), tmp_path)
+    assert checkpoint.read(tmp_path / "checkpoint").text.fields == ("title", "genres", "runtime", "summary")
+    told = "no training movie has year, spoken_languages, directors, cast: the model does not read them"
+    assert told in capsys.readouterr().err
+    table = pa.Table.from_pylist([{"genres": [], "release_date": None, "cast": []}, {"cast": ["A"]}], MOVIE)
+    assert known_fields(table, FIELDS) == ["title", "genres", "cast", "summary"]
 
 
 def test_hidden_states_that_do_not_fit_on_the_disk_are_refused_before_they_are_computed(tmp_path: Path) -> None:

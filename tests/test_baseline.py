@@ -1,0 +1,25 @@
+"""The baselines, on movies that lack what a table of one's own may lack."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from stages import baseline
+from stages.labels import Thresholds
+from stages.params import BaselineName, Params
+from stages.text import FIELDS
+from tests.conftest import labelled, learnable
+
+
+@pytest.mark.parametrize(
+    "name", ["majority", "genre_year", "tfidf_logreg", "tfidf_ridge", "embeddings_logreg", "embeddings_boosting"]
+)
+def test_no_movie_needs_a_year_or_a_runtime(options: Callable[..., Params], name: BaselineName) -> None:
+    movies = labelled([movie | {"runtime": None} for movie in learnable(90)]).to_pylist()
+    parts = movies[:50], movies[50:70], movies[70:]
+    vectors = np.random.default_rng(0).random((90, 8))
+    data = baseline.Data(*parts, FIELDS, Thresholds(5.0, 7.0), lambda: (vectors[:50], vectors[50:70], vectors[70:]))
+    found = baseline.fit(name, data, options())
+    assert found.predicted.shape == (20,)
+    assert np.allclose(found.probabilities.sum(axis=1), 1)

@@ -208,7 +208,8 @@ def prediction_table(measured: Mapping[str, Any], serving: Mapping[str, Any]) ->
 
 def sweep_table(rows: Sequence[Mapping[str, str]]) -> str:
     """The experiments of a sweep, by their score on validation."""
-    ranked = sorted(rows, key=lambda row: -float(row[SCORE]))
+    # The line of what is committed has no name, and its figures are among the others.
+    ranked = sorted((row for row in rows if row["Experiment"]), key=lambda row: -float(row[SCORE]))
     names = [name for name in ranked[0] if name.startswith(("train.", "text."))]
     scores = {SCORE: "expected balanced accuracy", LOSS: "log-loss, transformer alone", TOGETHER: "both parts"}
     cells = [[*(row[name] for name in names), *(f"{float(row[name]):.3f}" for name in scores)] for row in ranked]

@@ -5,14 +5,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import polars as pl
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -105,6 +108,35 @@ def test_the_reports_need_no_network(clone: Path) -> None:
         assert "<svg" in page
         for loading in ("<script", "src=", "@import", "<link"):
             assert loading not in page
+
+
+@pytest.mark.parametrize(
+    ("stage", "seconds", "output"),
+    [("clean", 0.3, "data/clean/movies.parquet"), ("split", 0.5, "data/split/splits.parquet")],
+)
+def test_a_stage_that_was_killed_and_repeated_writes_the_same_bytes(
+    clone: Path, stage: str, seconds: float, output: str
+) -> None:
+    before = (clone / output).read_bytes()
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, cwd=clone, env=os.environ | {"PATH": path}, start_new_session=True, stdout=quiet, stderr=quiet
+    )
+    while process.poll() is None and not any(
+        f"stages.{stage}" in child.cmdline() for child in psutil.Process(process.pid).children(recursive=True)
+    ):
+        time.sleep(0.02)
+    time.sleep(seconds)
+    assert process.poll() is None, "the stage was done before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (clone / output).exists()
+    ok(clone, "dvc", "repro")
+    assert (clone / output).read_bytes() == before
+    assert "up to date" in ok(clone, "dvc", "status")
+    assert not list((clone / "data").rglob("*.tmp"))
 
 
 def test_nothing_changed_means_nothing_runs(clone: Path) -> None:

@@ -21,9 +21,14 @@ from stages.report import TITLES
 PAGES = (Path("README.md"), Path("docs/experiments.md"))
 STUDIES = ("sample", "wikidata")
 KINDS = ("balanced_accuracy", "macro_f1")
-# Columns of the sweep's table: the score that chooses the epoch, and the log-loss on validation.
-SCORE, LOSS = "selection_score", "validation.transformer_alone.log_loss"
-TOGETHER = "validation.facts.log_loss"
+# What a sweep is judged by, on validation: the score that chooses the epoch, too, and losses.
+SCORE = "selection_score"
+MEASURED = {
+    SCORE: "expected balanced accuracy",
+    "validation.transformer_alone.log_loss": "log-loss, transformer alone",
+    "validation.facts.log_loss": "log-loss, both parts",
+    "validation.plot.log_loss": "the same, of title, genres, summary",
+}
 # What the model was meant to reach, by KINDS.
 AIMS = {"facts": (0.62, 0.53), "plot": (0.57, 0.48)}
 
@@ -211,9 +216,8 @@ def sweep_table(rows: Sequence[Mapping[str, str]]) -> str:
     # The line of what is committed has no name, and its figures are among the others.
     ranked = sorted((row for row in rows if row["Experiment"]), key=lambda row: -float(row[SCORE]))
     names = [name for name in ranked[0] if name.startswith(("train.", "text."))]
-    scores = {SCORE: "expected balanced accuracy", LOSS: "log-loss, transformer alone", TOGETHER: "both parts"}
-    cells = [[*(row[name] for name in names), *(f"{float(row[name]):.3f}" for name in scores)] for row in ranked]
-    return _table([*(f"`{name}`" for name in names), *scores.values()], cells)
+    cells = [[*(row[name] for name in names), *(f"{float(row[name]):.3f}" for name in MEASURED)] for row in ranked]
+    return _table([*(f"`{name}`" for name in names), *MEASURED.values()], cells)
 
 
 def _cost(figures: Mapping[str, float]) -> str:

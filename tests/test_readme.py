@@ -6,6 +6,7 @@ import re
 import pytest
 
 from benchmarks import readme
+from benchmarks._clone import STAGES
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -53,6 +54,17 @@ def test_the_comparison_with_a_script_is_as_committed() -> None:
     megabytes = found["megabytes"]
     told = f"is {found['times_as_long']['median']:.1f} times as fast with {megabytes['script'] / megabytes['ours']:.1f}"
     assert f"{told} times the memory" in " ".join(README.split())
+
+
+def test_what_kills_and_tokenising_cost_is_as_committed() -> None:
+    found = json.loads((ROOT / "benchmarks/scale.json").read_text())
+    told = " ".join(README.split())
+    killed, share = found["killed"], found["tokenising"]["share_of_the_library_alone"]["median"]
+    assert killed["different"] == []
+    assert f"at {killed['rows']:,} movies each stage was killed half-way" in told
+    assert f"all {killed['outputs']} outputs had the bytes of the undisturbed run" in told
+    assert set(killed["stages"]) == set(STAGES)
+    assert f"made at {share:.0%} of the speed of the tokenizers library alone" in told
 
 
 def test_the_collecting_is_as_committed() -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,9 @@ def serve(checkpoint: Path, variant: str = "fp32") -> Path:
 def served_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A served folder that all tests share: copy it to change it."""
     folder = tmp_path_factory.mktemp("trained")
-    rows = labelled(learnable(52))
+    known = {"release_date": date(1994, 5, 6), "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"]}
+    first, *others = learnable(52)  # one of which all is known, so that the model reads every field
+    rows = labelled([first | known, *others])
     train, validation = rows.slice(0, 32), rows.slice(32)
     options = tiny_options(read_params(), tiny_model)
     fine_tune(train, validation, Thresholds(5.0, 7.0), {}, options, folder / "state", folder / "checkpoint")

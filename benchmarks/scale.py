@@ -37,7 +37,7 @@ SIZES: Final = (10_000, 100_000, 1_000_000)
 PREDICTED: Final = (10_000, 1_000_000)
 ROUNDS: Final = 3
 TOKENISED: Final = 100_000
-PARTS: Final = ("stages", "script", "tokenising", "prediction")
+PARTS: Final = ("stages", "script", "prediction", "tokenising")
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
         "prediction": lambda folder: {"prediction": prediction(folder)},
         "tokenising": lambda folder: {"tokenising": tokenising(folder)},
     }
-    for part in options.part or PARTS:
+    for part in (part for part in PARTS if part in (options.part or PARTS)):
         with tempfile.TemporaryDirectory() as folder:
             found |= parts[part](Path(folder))
         storage.write_json(OUTPUT, found)

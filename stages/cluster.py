@@ -89,7 +89,7 @@ def predict(source: Path, target: Path, model: str, workers: int) -> int:
 def _numbered(source: Path) -> Iterator[pa.Table]:
     """The rows in batches, each row with its place in the file."""
     first = 0
-    with pq.ParquetFile(source) as file:
+    with pq.ParquetFile(source, pre_buffer=False) as file:
         for batch in file.iter_batches(BATCH):
             places = pa.array(range(first, first + len(batch)), pa.int64())
             yield pa.Table.from_batches([batch]).append_column(PLACE, places)

@@ -168,7 +168,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _parquet(path: Path) -> Iterator[Row]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # which would keep what was read until the last batch
             _require_columns(path, file.schema_arrow.names)
             number = 0
             for batch in file.iter_batches(batch_size=1_000):

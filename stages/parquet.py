@@ -94,7 +94,7 @@ def read_batches(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch
         UserError: as `read_table`.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # which would keep what was read until the last batch
             found = file.schema_arrow
             for field in schema:
                 if field.name not in found.names:

@@ -169,6 +169,6 @@ def _parts_of_rows(rows: Iterable[Row | Broken], names: Sequence[str]) -> Iterat
 
 def _parquet(file: Binary, names: Sequence[str]) -> Iterator[Part]:
     first = 1
-    for batch in pq.ParquetFile(file).iter_batches(batch_size=CHUNK, columns=list(names)):
+    for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=CHUNK, columns=list(names)):
         yield functools.partial(from_arrow, batch, first)
         first += batch.num_rows

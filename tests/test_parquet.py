@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import parquet
+from stages import movie_files, parquet
 from stages.errors import UserError
 
 SCHEMA = pa.schema([("id", pa.int64())])
@@ -34,3 +36,19 @@ def test_an_empty_table_and_a_missing_one(workspace: Path) -> None:
     assert parquet.read_table("table.parquet", SCHEMA).num_rows == 0
     with pytest.raises(UserError, match=r"gone\.parquet: no such file"):
         parquet.read_table("gone.parquet", SCHEMA)
+
+
+@pytest.mark.parametrize("reader", ["stages", "predict"])
+def test_what_was_read_of_a_file_is_not_kept(workspace: Path, monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
+    texts = [np.random.default_rng(n).bytes(400).hex() for n in range(20_000)]
+    pq.write_table(pa.table({"title": texts}), "many.parquet", row_group_size=1_000)
+    size = Path("many.parquet").stat().st_size
+    monkeypatch.setattr(parquet, "BATCH", 1_000)
+    batches = {
+        "stages": parquet.read_batches("many.parquet", pa.schema([("title", pa.string())])),
+        "predict": movie_files.read(Path("many.parquet"), 1_000),
+    }[reader]
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in batches:
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert 0 < most < size / 3

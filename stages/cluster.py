@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from stages import storage
 from stages.errors import UserError
-from stages.predict import BATCH, Classifier, joined, require_movie
+from stages.predict import BATCH, Classifier, joined, kept_as, require_movie
 
 PLACE: Final = "__place__"  # the row's number in the input: Ray may finish blocks in any order
 
@@ -34,7 +34,7 @@ class _Worker:
         for row in rows:
             require_movie(row, f"{self._source} row {row[PLACE] + 1}")
         answers = pa.Table.from_pylist([joined({}, found) for found in self._classifier.predict(rows)])
-        table = batch.rename_columns(["true_label" if name == "label" else name for name in batch.column_names])
+        table = batch.rename_columns([kept_as(name) for name in batch.column_names])
         table = table.drop_columns([name for name in answers.column_names if name in table.column_names])
         for name in answers.column_names:
             table = table.append_column(name, answers[name])

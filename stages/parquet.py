@@ -1,6 +1,5 @@
 """Parquet tables in and out: whole or not at all, of a known schema, the same bytes for the same rows."""
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,50 +21,24 @@ def write_table(path: str | Path, table: pa.Table) -> None:
 
 
 def write_batches(path: str | Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
-    """Stream record batches of ``schema`` into a Parquet file, whole or not at all; return the number of rows."""
-    with writing(path, schema) as writer:
-        for batch in batches:
-            writer.write(batch)
-    return writer.rows
+    """Stream record batches of ``schema`` into a Parquet file, whole or not at all; return the number of rows.
 
-
-@contextlib.contextmanager
-def writing(path: str | Path, schema: pa.Schema) -> Iterator["Writer"]:
-    """A `Writer` of a Parquet file that stands there, whole, when the block has ended well."""
-    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
-        writer = Writer(file, schema)
-        yield writer
-        writer.end()
-
-
-class Writer:
-    """Cuts row groups at ``ROW_GROUP`` rows whatever the size of the batches that arrive.
-
-    So the size of a reader's batches does not show in the file's bytes.
+    Row groups are cut at ``ROW_GROUP`` rows, so that the size of the batches does not show in the file's bytes.
     """
-
-    def __init__(self, file: pq.ParquetWriter, schema: pa.Schema):
-        self._file, self._schema = file, schema
-        self._pending: list[pa.RecordBatch] = []
-        self.rows = 0
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Write a record batch of the file's schema."""
-        self._pending.append(batch)
-        self.rows += batch.num_rows
-        if sum(b.num_rows for b in self._pending) >= ROW_GROUP:
-            table = self._joined()
-            full = table.num_rows - table.num_rows % ROW_GROUP
-            self._file.write_table(table.slice(0, full), row_group_size=ROW_GROUP)
-            self._pending = table.slice(full).to_batches()
-
-    def end(self) -> None:
-        """Write the last row group, which may be a small one."""
-        if self._pending or not self.rows:
-            self._file.write_table(self._joined(), row_group_size=ROW_GROUP)
-
-    def _joined(self) -> pa.Table:
-        return pa.Table.from_batches(self._pending, self._schema).combine_chunks()
+    pending: list[pa.RecordBatch] = []
+    rows = 0
+    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
+        for batch in batches:
+            pending.append(batch)
+            rows += batch.num_rows
+            if sum(b.num_rows for b in pending) >= ROW_GROUP:
+                table = pa.Table.from_batches(pending, schema).combine_chunks()
+                full = table.num_rows - table.num_rows % ROW_GROUP
+                file.write_table(table.slice(0, full), row_group_size=ROW_GROUP)
+                pending = table.slice(full).to_batches()
+        if pending or not rows:
+            file.write_table(pa.Table.from_batches(pending, schema).combine_chunks(), row_group_size=ROW_GROUP)
+    return rows
 
 
 def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:

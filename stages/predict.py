@@ -17,7 +17,7 @@ from stages.command import exit_code
 from stages.errors import UserError
 from stages.explain import LIMITS, Effect, explain, strongest
 
-__all__ = ["MODEL", "RANGES", "Classifier", "Prediction", "require_movie", "joined", "predict_file"]
+__all__ = ["MODEL", "RANGES", "Classifier", "Prediction", "require_movie", "joined", "kept_as", "predict_file"]
 
 BATCH: Final = 1_000
 
@@ -35,8 +35,7 @@ def predict_file(classifier: Classifier, source: Path, target: Path, progress: b
     from stages import movie_files  # Parquet: not needed for one movie
 
     rows = 0
-    types = movie_files.types(source)
-    types = {"true_label" if name == "label" else name: kind for name, kind in types.items()}
+    types = {kept_as(name): kind for name, kind in movie_files.types(source).items()}
     with movie_files.Writer(target, types) as writer, tqdm(desc="predict", unit=" movies", disable=not progress) as bar:
         for batch in movie_files.read(source, BATCH):
             for place, movie in batch:
@@ -159,9 +158,14 @@ def _percents(prediction: Prediction) -> str:
     return " ".join(f"{name} {probability:4.0%}" for name, probability in prediction.probabilities.items())
 
 
+def kept_as(column: str) -> str:
+    """What a column of the input is called beside the answers, which have a ``label`` of their own."""
+    return "true_label" if column == "label" else column
+
+
 def joined(movie: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
     """The input's columns and the prediction's; a ``label`` that came along is kept as ``true_label``."""
-    own = {"true_label" if name == "label" else name: value for name, value in movie.items()}
+    own = {kept_as(name): value for name, value in movie.items()}
     probabilities = {f"probability_{name}": p for name, p in prediction.probabilities.items()}
     return own | {"label": prediction.label} | probabilities
 

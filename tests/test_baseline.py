@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from stages import baseline
 from stages.labels import Thresholds
@@ -23,3 +24,27 @@ def test_no_movie_needs_a_year_or_a_runtime(options: Callable[..., Params], name
     found = baseline.fit(name, data, options())
     assert found.predicted.shape == (20,)
     assert np.allclose(found.probabilities.sum(axis=1), 1)
+
+
+def test_answers_are_the_same_to_the_last_bit_with_any_number_of_threads(options: Callable[..., Params]) -> None:
+    generator = np.random.default_rng(0)
+    texts = generator.integers(5_000, size=(900, 60))  # so many words that linear algebra shares its sums out
+    movies = labelled(
+        [
+            movie | {"summary": " ".join(f"word{n}" for n in text)}
+            for movie, text in zip(learnable(900), texts, strict=True)
+        ]
+    ).to_pylist()
+    data = baseline.Data(
+        movies[:600],
+        movies[600:750],
+        movies[750:],
+        FIELDS,
+        Thresholds(5.0, 7.0),
+        lambda: pytest.fail("reads no embeddings"),
+    )
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(baseline.fit("tfidf_logreg", data, options()).probabilities.tobytes())
+    assert found[0] == found[1]

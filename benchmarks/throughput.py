@@ -2,8 +2,8 @@
 
 The same model, the same rows of the training split and the same batch size, forward, backward and optimizer step,
 in turns within one run: every row padded to 512 tokens (the original's recipe); every batch padded to its longest row;
-and that with train.freeze_layers layers frozen, without and with an epoch's share in computing what these layers say.
-Writes benchmarks/throughput.json: movies a second of each, and their ratios round by round. --rows bounds the time that
+and that with train.freeze_layers layers frozen, and with one more, without and with an epoch's share in computing what
+these layers say. Writes benchmarks/throughput.json: movies a second of each, and their ratios round by round. --rows bounds the time that
 it takes (the original's recipe is the slow one).
 """
 
@@ -56,22 +56,32 @@ def main() -> None:
         {
             "rows": len(movies),
             "threads": torch.get_num_threads(),
-            "frozen_layers": options.train.freeze_layers,
             "movies_per_second": {name: len(movies) / statistics.median(took) for name, took in seconds.items()},
             "ratio": ratio("original", "full"),
-            "frozen_ratio": ratio("full", "frozen"),
-            "frozen_ratio_with_features": ratio("full", "frozen_with_features"),
+            "frozen": {
+                str(layers): {
+                    "ratio": ratio("full", f"frozen {layers}"),
+                    "ratio_with_features": ratio("full", f"frozen {layers} with features"),
+                }
+                for layers in depths(options)
+            },
         },
     )
     print(f"throughput: {ratio('original', 'full')['median']:.1f} times the original's recipe,", end=" ")
-    print(f"with frozen layers {ratio('full', 'frozen')['median']:.1f} times full fine-tuning")
+    layers = options.train.freeze_layers
+    print(f"with {layers} frozen layers {ratio('full', f'frozen {layers}')['median']:.1f} times full fine-tuning")
+
+
+def depths(options: Params) -> tuple[int, int]:
+    """How many layers are frozen: as many as the parameters say, and one more."""
+    return options.train.freeze_layers, options.train.freeze_layers + 1
 
 
 def one_round(movies: Sequence[dict[str, object]], options: Params) -> dict[str, float]:
     """Seconds for one epoch in each way."""
     tokenizer = pretrained.load_tokenizer(options.model.name)
     text = TextFormat(tuple(options.text.fields), options.text.max_length)
-    pad_id, layers = int(tokenizer.pad_token_id), options.train.freeze_layers
+    pad_id = int(tokenizer.pad_token_id)
 
     def fresh() -> PreTrainedModel:
         return pretrained.load_model(options.model.name, options.train.seed)
@@ -82,15 +92,16 @@ def one_round(movies: Sequence[dict[str, object]], options: Params) -> dict[str,
         "full": epoch(fresh(), ids, options.train.batch_size, pad_id),
         "original": epoch(fresh(), long, options.train.batch_size, pad_id, PADDED),
     }
-    model = fresh()
-    frozen.freeze(model, layers)
-    with tempfile.TemporaryDirectory() as scratch:
-        start = time.perf_counter()
-        features = frozen.compute_features(model, layers, ids, pad_id, Path(scratch, "features.npy"))
-        once = time.perf_counter() - start
-        with frozen.upper_part(model, layers):
-            found["frozen"] = epoch(model, ids, options.train.batch_size, pad_id, features=features)
-    found["frozen_with_features"] = found["frozen"] + once / options.train.epochs
+    for layers in depths(options):
+        model = fresh()
+        frozen.freeze(model, layers)
+        with tempfile.TemporaryDirectory() as scratch:
+            start = time.perf_counter()
+            features = frozen.compute_features(model, layers, ids, pad_id, Path(scratch, "features.npy"))
+            once = time.perf_counter() - start
+            with frozen.upper_part(model, layers):
+                took = epoch(model, ids, options.train.batch_size, pad_id, features=features)
+        found |= {f"frozen {layers}": took, f"frozen {layers} with features": took + once / options.train.epochs}
     return found
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from stages import storage
 from stages.errors import UserError
+from stages.parquet import ROW_GROUP
 from stages.text import NAMES, NUMBERS, normalise
 
 FORMATS: Final = (".csv", ".jsonl", ".parquet")
@@ -68,7 +69,7 @@ class Writer:
     def __enter__(self) -> Self:
         self._temporary = self._stack.enter_context(storage.whole(self._path))
         if self._path.suffix == ".parquet":
-            self._names: list[str] = []
+            self._pending: list[pa.Table] = []
         else:
             self._file = self._stack.enter_context(self._temporary.open("w", encoding="utf-8", newline=""))
         return self
@@ -76,9 +77,14 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._path.suffix == ".parquet" and self._sink is None:
-            pq.write_table(pa.table({}), self._temporary)
-        self._stack.__exit__(kind, error, trace)
+        if kind is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            if self._path.suffix == ".parquet" and self._sink is None:
+                pq.write_table(pa.table({}), self._temporary)
+            elif self._path.suffix == ".parquet" and self._pending:
+                self._sink.write_table(pa.concat_tables(self._pending))
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows.
@@ -113,7 +119,11 @@ class Writer:
                 table = pa.Table.from_pylist(list(rows), self._sink.schema)
         except pa.ArrowException as error:
             raise UserError(f"{self._path}: a column has values of different types ({error})") from None
-        self._sink.write_table(table)
+        # What a file tells of each row group stays in memory until its end: a group for each few rows adds up.
+        self._pending.append(table)
+        if sum(map(len, self._pending)) >= ROW_GROUP:
+            self._sink.write_table(pa.concat_tables(self._pending))
+            self._pending = []
 
 
 def _csv(path: Path) -> Iterator[Row]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from stages import predict
 from stages.errors import UserError
+from stages.movie_files import Writer
 from stages.predict import Classifier
 from tests.conftest import last_line
 
@@ -116,6 +118,16 @@ def test_a_file_keeps_its_columns_and_gains_the_prediction(trained: Path, worksp
     assert {row["true_label"] for row in found} == {"mine"}
     one = Classifier.load(trained).predict(movies[:1])[0]
     assert float(found[0]["probability_bad"]) == pytest.approx(one.probabilities["bad"], abs=1e-6)
+
+
+def test_a_parquet_file_has_few_row_groups_however_small_the_batches(tmp_path: Path) -> None:
+    path = tmp_path / "answered.parquet"
+    with Writer(path) as writer:
+        for first in range(0, 20_000, 1_000):
+            writer.write([{"id": n} for n in range(first, first + 1_000)])
+    with pq.ParquetFile(path) as file:
+        assert file.num_row_groups == 2
+        assert file.read()["id"].to_pylist() == list(range(20_000))
 
 
 def test_a_column_whose_first_value_comes_late_keeps_its_type(trained: Path, workspace: Path) -> None:

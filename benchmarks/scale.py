@@ -7,7 +7,7 @@ stages       each stage through DVC, at each size; at the largest once more, wit
              started) half-way through each stage: every output must have the bytes of the undisturbed run
 script       clean and split at the largest size, in turns with a Polars script that does the same by hand
 tokenising   the making of train's file of tokens, in turns with the tokenizers library alone, whose texts are ready
-prediction   the command line on 10⁴ and 10⁶ movies
+prediction   the command line on 10⁴ to 10⁶ movies
 """
 
 import argparse
@@ -34,7 +34,7 @@ from stages.text import TextFormat, compose, tokenize
 
 OUTPUT: Final = "benchmarks/scale.json"
 SIZES: Final = (10_000, 100_000, 1_000_000)
-PREDICTED: Final = (10_000, 1_000_000)
+PREDICTED: Final = (10_000, 100_000, 1_000_000)
 ROUNDS: Final = 3
 TOKENISED: Final = 100_000
 PARTS: Final = ("stages", "script", "prediction", "tokenising")

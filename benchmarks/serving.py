@@ -52,12 +52,7 @@ def main() -> None:
     found["command_line"] = time_command_line()
     with tempfile.TemporaryDirectory() as scratch:
         lines = Path(scratch, "movies.jsonl")
-        fields = ("title", "summary", "genres")
-        chosen = [
-            {name: movie[name] or ([] if name == "genres" else "") for name in fields}
-            for movie in movies(options.movies)
-        ]
-        lines.write_text("".join(json.dumps(movie) + "\n" for movie in chosen))
+        lines.write_text("".join(json.dumps(request(movie)) + "\n" for movie in movies(options.movies)))
         batch = found["batch"]["movies_per_second"]["ours"]["median"]
         with served() as (url, process):
             load(url, lines, "--seconds", "5")
@@ -80,6 +75,13 @@ def main() -> None:
 def movies(count: int) -> list[dict[str, Any]]:
     tables = [labelled.read(split) for split in ("test", "validation")]
     return [movie for table in tables for movie in table.to_pylist()][:count]
+
+
+def request(movie: dict[str, Any]) -> dict[str, Any]:
+    """What a client asks to be told as much of the movie as a batch is told of it."""
+    plain = {name: movie[name] or "" for name in ("title", "summary")}
+    numbers = {name: text.number(movie, name) for name in text.NUMBERS}
+    return plain | numbers | {name: text.names(movie, name) for name in text.NAMES}
 
 
 def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_the_comparison_with_a_script_is_as_committed() -> None:
     assert f"{told} times the memory" in " ".join(README.split())
 
 
-def test_what_kills_and_tokenising_cost_is_as_committed() -> None:
+def test_what_kills_tokenising_and_prediction_cost_is_as_committed() -> None:
     found = json.loads((ROOT / "benchmarks/scale.json").read_text())
     told = " ".join(README.split())
     killed, share = found["killed"], found["tokenising"]["share_of_the_library_alone"]["median"]
@@ -66,6 +66,8 @@ def test_what_kills_and_tokenising_cost_is_as_committed() -> None:
     assert f"all {killed['outputs']} outputs had the bytes of the undisturbed run" in told
     assert set(killed["stages"]) == set(STAGES)
     assert f"made at {share:.0%} of the speed of the tokenizers library alone" in told
+    few, many = (found["prediction"][rows]["megabytes"] for rows in ("100000", "1000000"))
+    assert f"ten times more movies than 100,000 take {many / few - 1:.0%} more memory" in told
 
 
 def test_the_collecting_is_as_committed() -> None:
@@ -106,7 +108,7 @@ def test_the_serving_figures_are_the_committed_ones() -> None:
         f"{http['answered_a_second']:.0f} a second, {http['share_of_batch_throughput']:.0%} of what batches reach",
         f"within {http['answered']['p99_seconds']:.2f} s",
         f"answered within {over['answered']['p99_seconds']:.2f} s (99%)",
-        f"refused in {1000 * over['refused']['p50_seconds']:.0f} ms",
+        f"refused in {1000 * over['refused']['p50_seconds']:.1f} ms",
         f"client waits {1000 * over['one_client_right_after']['p50_seconds']:.0f} ms",
         f"{megabytes[0]:.0f} MB at their start, {megabytes[-1]:.0f} MB at their end",
     ):

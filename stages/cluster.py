@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from stages import storage
 from stages.errors import UserError
+from stages.parquet import RowGroups
 from stages.predict import BATCH, Classifier, joined, kept_as, require_movie
 
 PLACE: Final = "__place__"  # the row's number in the input: Ray may finish blocks in any order
@@ -102,10 +103,12 @@ def _join(parts: Path, target: Path, rows: int) -> None:
     paths = sorted(firsts, key=lambda path: firsts[path])
     schema = pq.read_table(paths[0]).drop_columns(PLACE).schema
     with pq.ParquetWriter(target, schema) as writer:
+        groups = RowGroups(writer)
         for path, end in zip(paths, [*(firsts[path] for path in paths[1:]), rows], strict=True):
             table = pq.read_table(path).sort_by(PLACE)
             assert table[PLACE].to_pylist() == list(range(firsts[path], end)), "Ray has mixed the batches"
-            writer.write_table(table.drop_columns(PLACE))
+            groups.write(table.drop_columns(PLACE))
+        groups.end()
 
 
 def _cause(error: Any) -> str:

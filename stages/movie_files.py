@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from stages import storage
 from stages.errors import UserError
-from stages.parquet import ROW_GROUP
+from stages.parquet import RowGroups
 from stages.text import NAMES, NUMBERS, normalise
 
 FORMATS: Final = (".csv", ".jsonl", ".parquet")
@@ -68,9 +68,7 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._temporary = self._stack.enter_context(storage.whole(self._path))
-        if self._path.suffix == ".parquet":
-            self._pending: list[pa.Table] = []
-        else:
+        if self._path.suffix != ".parquet":
             self._file = self._stack.enter_context(self._temporary.open("w", encoding="utf-8", newline=""))
         return self
 
@@ -83,8 +81,8 @@ class Writer:
         with self._stack:
             if self._path.suffix == ".parquet" and self._sink is None:
                 pq.write_table(pa.table({}), self._temporary)
-            elif self._path.suffix == ".parquet" and self._pending:
-                self._sink.write_table(pa.concat_tables(self._pending))
+            elif self._path.suffix == ".parquet":
+                self._sink.end()
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows.
@@ -114,16 +112,12 @@ class Writer:
                 found = pa.Table.from_pylist(list(rows)).schema
                 fields = [pa.field(field.name, self._known.get(field.name, field.type)) for field in found]
                 table = pa.Table.from_pylist(list(rows), pa.schema(fields))
-                self._sink = self._stack.enter_context(pq.ParquetWriter(self._temporary, table.schema))
+                self._sink = RowGroups(self._stack.enter_context(pq.ParquetWriter(self._temporary, table.schema)))
             else:
                 table = pa.Table.from_pylist(list(rows), self._sink.schema)
         except pa.ArrowException as error:
             raise UserError(f"{self._path}: a column has values of different types ({error})") from None
-        # What a file tells of each row group stays in memory until its end: a group for each few rows adds up.
-        self._pending.append(table)
-        if sum(map(len, self._pending)) >= ROW_GROUP:
-            self._sink.write_table(pa.concat_tables(self._pending))
-            self._pending = []
+        self._sink.write(table)
 
 
 def _csv(path: Path) -> Iterator[Row]:

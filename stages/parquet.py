@@ -25,20 +25,40 @@ def write_batches(path: str | Path, batches: Iterable[pa.RecordBatch], schema: p
 
     Row groups are cut at ``ROW_GROUP`` rows, so that the size of the batches does not show in the file's bytes.
     """
-    pending: list[pa.RecordBatch] = []
-    rows = 0
     with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
+        groups = RowGroups(file)
         for batch in batches:
-            pending.append(batch)
-            rows += batch.num_rows
-            if sum(b.num_rows for b in pending) >= ROW_GROUP:
-                table = pa.Table.from_batches(pending, schema).combine_chunks()
-                full = table.num_rows - table.num_rows % ROW_GROUP
-                file.write_table(table.slice(0, full), row_group_size=ROW_GROUP)
-                pending = table.slice(full).to_batches()
-        if pending or not rows:
-            file.write_table(pa.Table.from_batches(pending, schema).combine_chunks(), row_group_size=ROW_GROUP)
-    return rows
+            groups.write(pa.Table.from_batches([batch], schema))
+        groups.end()
+    return groups.rows
+
+
+class RowGroups:
+    """Cuts row groups at ``ROW_GROUP`` rows, whatever the size of the tables that arrive.
+
+    Smaller ones add up: what a file tells of each of its row groups stays in memory until it is closed.
+    """
+
+    def __init__(self, file: pq.ParquetWriter):
+        self._file, self.schema = file, file.schema
+        self._pending: list[pa.Table] = []
+        self.rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Write a table of the file's schema."""
+        self._pending.append(table)
+        self.rows += len(table)
+        if sum(map(len, self._pending)) >= ROW_GROUP:
+            joined = pa.concat_tables(self._pending).combine_chunks()
+            full = len(joined) - len(joined) % ROW_GROUP
+            self._file.write_table(joined.slice(0, full), row_group_size=ROW_GROUP)
+            self._pending = [joined.slice(full)] if full < len(joined) else []
+
+    def end(self) -> None:
+        """Write the last row group, which may be a small one."""
+        if self._pending or not self.rows:
+            rest = pa.concat_tables([self.schema.empty_table(), *self._pending]).combine_chunks()
+            self._file.write_table(rest, row_group_size=ROW_GROUP)
 
 
 def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:

@@ -51,8 +51,9 @@ class RowGroups:
         if sum(map(len, self._pending)) >= ROW_GROUP:
             joined = pa.concat_tables(self._pending).combine_chunks()
             full = len(joined) - len(joined) % ROW_GROUP
-            self._file.write_table(joined.slice(0, full), row_group_size=ROW_GROUP)
+            # First, so that the parts are let go before the writing takes memory of its own.
             self._pending = [joined.slice(full)] if full < len(joined) else []
+            self._file.write_table(joined.slice(0, full), row_group_size=ROW_GROUP)
 
     def end(self) -> None:
         """Write the last row group, which may be a small one."""

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.decision import Floats, Ints
-from stages.groups import group_key, position
-from stages.labelled import label
-from stages.labels import Thresholds, class_indices, fit_thresholds
-from stages.params import Params
-from stages.schema import MOVIE
-from stages.split import by_year, sides_of
-from stages.text import number
+from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.movies.film import group_key, position
+from movie_ratings.movies.labels import Thresholds, class_indices, fit_thresholds
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.splits import by_year, label, sides_of
+from movie_ratings.movies.text import number
+from movie_ratings.params import Params
 
 FOLDS = 5
 VALIDATION = 0.15  # of the rows outside the fold
@@ -46,7 +45,7 @@ def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
 def by_time(movies: list[dict[str, Any]], options: Params) -> Fold:
     """The one fold of `split.by: time`: the newest movies to answer, older ones to choose on and to train on."""
     places = by_year(np.array([number(movie, "year") or 0 for movie in movies]))
-    sides = sides_of(places, options.split.fractions)
+    sides = sides_of(places, options.split.fractions.model_dump())
     return _fold(movies, sides == "train", sides == "validation", sides == "test", options)
 
 

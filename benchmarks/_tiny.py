@@ -8,7 +8,8 @@ import sys
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from stages import params, pretrained
+from movie_ratings import params
+from movie_ratings.training import pretrained
 
 
 def main(folder: str) -> None:

@@ -17,13 +17,15 @@ import torch
 from tqdm import tqdm
 
 from benchmarks._folds import Fold
-from stages import checkpoint, parquet, pretrained, storage
-from stages.decision import Floats
-from stages.inference import ClassLogits
-from stages.params import Params
-from stages.schema import MOVIE
-from stages.text import FORMAT, facts_among, without
-from stages.train import fine_tune
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.arrays import Floats
+from movie_ratings.model import checkpoint
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.text import FORMAT, facts_among, without
+from movie_ratings.params import Params
+from movie_ratings.training import pretrained
+from movie_ratings.training.fine_tune import fine_tune
+from movie_ratings.training.inference import ClassLogits
 
 WORK: Final = Path("data/study")
 CLEAN: Final = "data/clean/movies.parquet"

@@ -23,12 +23,13 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
 from benchmarks._memory import peak_megabytes
-from stages import params, storage
-from stages.command import run_stage
-from stages.schema import MOVIE
-from stages.sources.tmdb.archive import Archive, Batch
-from stages.sources.tmdb.details import Details, movie
-from stages.sources.tmdb.ids import planned
+from movie_ratings import params
+from movie_ratings.core import storage
+from movie_ratings.core.command import run_stage
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources.tmdb.archive import Archive, Batch
+from movie_ratings.sources.tmdb.details import Details, movie
+from movie_ratings.sources.tmdb.ids import planned
 from tests.tmdb_server import KEY, Server, Settings, details, exported, most_in_one_second
 
 OUTPUT = "benchmarks/collect.json"

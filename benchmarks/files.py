@@ -21,10 +21,11 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from benchmarks._memory import peak_megabytes
-from stages import params, parquet, sources, storage
-from stages.command import run_stage
-from stages.schema import MOVIE
-from stages.sources.report import Report
+from movie_ratings import params, sources
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.command import run_stage
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources.fetch_report import FetchReport
 
 Task = Callable[[str], None]
 
@@ -115,7 +116,7 @@ def pandas_read_and_write(path: str) -> None:
 def _movies(path: str) -> Iterator[pa.RecordBatch]:
     fetch = params.load().fetch
     files = fetch.files.model_copy(update={"paths": [path]})
-    return sources.batches(fetch.model_copy(update={"source": "files", "files": files}), Report())
+    return sources.batches(fetch.model_copy(update={"source": "files", "files": files}), FetchReport())
 
 
 def _head(path: str) -> bytes:

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from stages import parquet
-from stages.command import exit_code
-from stages.schema import MOVIE
+from movie_ratings.core import parquet
+from movie_ratings.core.command import exit_code
+from movie_ratings.movies.record import MOVIE
 
 BLOCK: Final = 16_384  # rows at a time
 AGAIN: Final = 0.03  # of the rows: a film that stands further up, half of them under its old id

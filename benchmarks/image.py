@@ -21,9 +21,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from stages import storage
-from stages.command import run_stage
-from stages.errors import UserError
+from movie_ratings.core import storage
+from movie_ratings.core.command import run_stage
+from movie_ratings.core.errors import UserError
 
 RESULT: Final = "benchmarks/image.json"
 CURL: Final = (

@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 
-from stages import storage
-from stages.command import run_stage
+from movie_ratings.core import storage
+from movie_ratings.core.command import run_stage
 
 OUTPUT = "benchmarks/pipeline.json"
 ROUNDS = 5

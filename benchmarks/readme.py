@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.report import TITLES
+from movie_ratings.reports.titles import TITLES
 
 PAGES = (Path("README.md"), Path("docs/experiments.md"))
 STUDIES = ("sample", "wikidata")

@@ -27,10 +27,11 @@ from tqdm import tqdm
 
 from benchmarks._clone import ROOT, STAGES, Clone, run
 from benchmarks.generate import generate
-from stages import params, parquet, storage
-from stages.command import exit_code
-from stages.schema import MOVIE
-from stages.text import TextFormat, compose, tokenize
+from movie_ratings import params
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.command import exit_code
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.text import TextFormat, compose, tokenize
 
 OUTPUT: Final = "benchmarks/scale.json"
 SIZES: Final = (10_000, 100_000, 1_000_000)
@@ -120,10 +121,10 @@ def beside_a_script(folder: Path, rows: int) -> dict[str, Any]:
 def tokenising(folder: Path) -> dict[str, Any]:
     """Movies a second into a file of tokens, and what the library alone reaches with the same texts, in turns."""
     # Not above: the other parts measure processes, whose memory counts from that of this one.
-    from stages import pretrained
-    from stages.movies import Movies
-    from stages.rows import READ
-    from stages.tokens import write_tokens
+    from movie_ratings.movies.rows import Movies
+    from movie_ratings.training import pretrained
+    from movie_ratings.training.dataset import READ
+    from movie_ratings.training.tokens import write_tokens
 
     options = params.load()
     text = TextFormat(tuple(options.text.fields), options.text.max_length)

@@ -22,11 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from stages import checkpoint, labelled, linear, storage, text
-from stages.command import exit_code
-from stages.decision import facts_known
-from stages.labels import CLASSES
-from stages.predict import MODEL, Classifier
+from movie_ratings.core import storage
+from movie_ratings.core.command import exit_code
+from movie_ratings.core.paths import MODEL
+from movie_ratings.model import checkpoint, linear
+from movie_ratings.model.decision import facts_known
+from movie_ratings.movies import splits, text
+from movie_ratings.movies.labels import CLASSES
+from movie_ratings.prediction.classifier import Classifier
 
 CHECKPOINT: Final = "models/checkpoint"
 WAYS: Final = ("ours", "pipeline", "original")
@@ -73,7 +76,7 @@ def main() -> None:
 
 
 def movies(count: int) -> list[dict[str, Any]]:
-    tables = [labelled.read(split) for split in ("test", "validation")]
+    tables = [splits.read(split) for split in ("test", "validation")]
     return [movie for table in tables for movie in table.to_pylist()][:count]
 
 

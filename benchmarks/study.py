@@ -21,19 +21,21 @@ from tqdm import tqdm
 
 from benchmarks._folds import Fold, by_film, by_time, smaller
 from benchmarks._trainings import CLEAN, VIEWS, Tables, Training, changed, train_all
-from stages import baseline, metrics, params, parquet, storage
-from stages.calibration import fit_answering
-from stages.ceiling import noise_ceiling
-from stages.command import exit_code
-from stages.decision import Floats, Ints
-from stages.embeddings import embed
-from stages.labels import label_shares
-from stages.movies import Movies
-from stages.params import Params
-from stages.ridge import Rated, fit_linear, fit_part
-from stages.rows import drop_fields, known_fields, vote_weights
-from stages.schema import MOVIE
-from stages.text import PLOT, TextFormat, facts_among, without
+from movie_ratings import params
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.core.command import exit_code
+from movie_ratings.evaluation import baselines, metrics
+from movie_ratings.evaluation.ceiling import noise_ceiling
+from movie_ratings.evaluation.embeddings import embed
+from movie_ratings.movies.labels import label_shares
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.rows import Movies
+from movie_ratings.movies.text import PLOT, TextFormat, facts_among, without
+from movie_ratings.params import Params
+from movie_ratings.training.calibration import fit_answering
+from movie_ratings.training.dataset import drop_fields, known_fields, vote_weights
+from movie_ratings.training.ridge import Rated, fit_linear, fit_part
 
 PARTS: Final = ("model", "baselines", "fields", "objectives", "seeds", "sizes", "time")
 SEEDS: Final = (1, 2)
@@ -254,8 +256,8 @@ class Study:
             return train, held, test
 
         tables = [fold.table(self.movies, part).to_pylist() for part in parts]
-        data = baseline.Data(tables[0], tables[1], tables[2], fields, fold.thresholds, embeddings)
-        found = baseline.fit(name, data, self.options)
+        data = baselines.Data(tables[0], tables[1], tables[2], fields, fold.thresholds, embeddings)
+        found = baselines.fit(name, data, self.options)
         return Answers(fold.test, fold.labels[fold.test], found.predicted, found.probabilities)
 
     def linear(self, fields: Sequence[str], fold: Fold) -> Answers:

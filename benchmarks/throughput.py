@@ -21,11 +21,14 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from stages import frozen, labelled, params, pretrained, storage
-from stages.batches import pad
-from stages.command import exit_code
-from stages.params import Params
-from stages.text import TextFormat, encode
+from movie_ratings import params
+from movie_ratings.core import storage
+from movie_ratings.core.command import exit_code
+from movie_ratings.model.batches import pad
+from movie_ratings.movies import splits
+from movie_ratings.movies.text import TextFormat, encode
+from movie_ratings.params import Params
+from movie_ratings.training import frozen, pretrained
 
 ROUNDS = 3
 PADDED = 512
@@ -40,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64, help="training rows in each round (default: %(default)s)")
     rows = parser.parse_args().rows
     options = params.load()
-    movies = labelled.read("train").slice(0, rows).to_pylist()
+    movies = splits.read("train").slice(0, rows).to_pylist()
     seconds: dict[str, list[float]] = {}
     for turn in range(ROUNDS + 1):
         for name, took in one_round(movies, options).items():

@@ -18,12 +18,13 @@ from typing import Any, Final
 import uvicorn
 import uvloop
 
+from movie_ratings.core.command import exit_code
+from movie_ratings.core.errors import UserError
+from movie_ratings.core.paths import MODEL
+from movie_ratings.prediction.classifier import Classifier
 from serving import logs
 from serving.api import create_app
 from serving.batching import CAPACITY
-from stages.command import exit_code
-from stages.errors import UserError
-from stages.predict import MODEL, Classifier
 
 LOG: Final = logging.getLogger("serving")
 GRACE: Final = 30  # seconds to finish what is in flight

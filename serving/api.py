@@ -8,6 +8,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from movie_ratings.core.errors import UserError
+from movie_ratings.movies.labels import CLASSES
+from movie_ratings.prediction.classifier import Classifier, require_movie
 from serving.answers import as_json, problem
 from serving.batching import CAPACITY, Answer, Batcher, BusyError
 from serving.middleware import BUSY, Gate, Metrics
@@ -22,9 +25,6 @@ from serving.schemas import (
     RatingsResponse,
     Status,
 )
-from stages.errors import UserError
-from stages.labels import CLASSES
-from stages.predict import Classifier, require_movie
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Problem, "description": "Not JSON"},

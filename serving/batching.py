@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stages.predict import Classifier, Prediction, require_movie
+from movie_ratings.prediction.classifier import Classifier, Prediction, require_movie
 
 BATCH: Final = 32  # movies answered in one go: more would only make the first of them wait for the last
 CAPACITY: Final = 64  # movies that may be open: with a hundred answered a second, nobody waits much over half of one

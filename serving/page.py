@@ -11,13 +11,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 from fastapi import FastAPI
 
+from movie_ratings.core.errors import UserError
+from movie_ratings.prediction import movie_files
+from movie_ratings.prediction.bulk import predict_file
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.explain import LIMITS, Effect, explain
 from serving.api import model_card
 from serving.batching import Batcher, BusyError
 from serving.schemas import SUMMARY, TITLE
-from stages import movie_files
-from stages.errors import UserError
-from stages.explain import LIMITS, Effect, explain
-from stages.predict import Classifier, predict_file
 
 UPLOAD: Final = 4 << 20  # bytes
 ROWS: Final = 2_000  # in a table: half a minute's work

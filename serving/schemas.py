@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.predict import RANGES
+from movie_ratings.prediction.classifier import RANGES
 
 MOVIES: Final = 128  # in a request
 TITLE: Final = 500  # characters

@@ -14,15 +14,23 @@ import pyarrow as pa
 import pyarrow.csv
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from stages import labelled, params, parquet, storage
-from stages.behaviour import flips
-from stages.ceiling import noise_ceiling
-from stages.classifier import MODEL, Classifier
-from stages.command import run_stage
-from stages.decision import Floats, Ints, softmax
-from stages.errors import UserError
-from stages.labels import CLASSES, label_indices, label_shares
-from stages.metrics import (
+from movie_ratings import params
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.arrays import Floats, Ints, softmax
+from movie_ratings.core.command import run_stage
+from movie_ratings.core.errors import UserError
+from movie_ratings.core.paths import (
+    BASELINE_PREDICTIONS,
+    EVALUATE_METRICS,
+    EVALUATE_TABLES,
+    MODEL,
+    PREDICTIONS,
+    THRESHOLDS,
+    WRONG,
+)
+from movie_ratings.evaluation.behaviour import flips
+from movie_ratings.evaluation.ceiling import noise_ceiling
+from movie_ratings.evaluation.metrics import (
     confusion,
     coverage,
     intervals,
@@ -32,16 +40,13 @@ from stages.metrics import (
     scores,
     trade_off,
 )
-from stages.params import Evaluate
-from stages.schema import ANSWERS
-from stages.slices import slices
-from stages.text import compose, facts_among, without
-
-BASELINES = "data/baseline/predictions.parquet"
-METRICS = "metrics/evaluate.json"
-PREDICTED = "metrics/predictions.csv"
-TABLES = "metrics/evaluate"
-WRONG = "data/evaluation/wrong.json"
+from movie_ratings.evaluation.slices import slices
+from movie_ratings.movies import splits
+from movie_ratings.movies.labels import CLASSES, label_indices, label_shares
+from movie_ratings.movies.record import ANSWERS
+from movie_ratings.movies.text import compose, facts_among, without
+from movie_ratings.params import Evaluate
+from movie_ratings.prediction.classifier import Classifier
 
 SHOWN = 30  # wrong answers in the report, the most confident first
 TRIED = 200  # movies of each behavioural test
@@ -50,15 +55,15 @@ NEIGHBOURS = 50_000  # training movies, at most, among which a similar one is lo
 
 def evaluate() -> None:
     options = params.load().evaluate
-    answered = parquet.read_table(BASELINES, ANSWERS)
+    answered = parquet.read_table(BASELINE_PREDICTIONS, ANSWERS)
     count = pa.compute.count_distinct(answered["id"]).as_py()
-    train, test = labelled.read("train", NEIGHBOURS), labelled.read("test", count)
+    train, test = splits.read("train", NEIGHBOURS), splits.read("test", count)
     if test.num_rows == 0:
         raise UserError("evaluate: the test split has no rows")
     classifier = Classifier.load()
-    thresholds = labelled.read_thresholds()
+    thresholds = splits.read_thresholds()
     if classifier.metadata.thresholds != thresholds:
-        raise UserError(f"{MODEL}: trained with other class thresholds than {labelled.THRESHOLDS}; run `dvc repro`")
+        raise UserError(f"{MODEL}: trained with other class thresholds than {THRESHOLDS}; run `dvc repro`")
     movies, labels = test.to_pylist(), label_indices(test["label"].to_pylist())
     shares = label_shares(label_indices(train["label"].to_pylist()))
     logits = classifier.logits(movies)
@@ -76,10 +81,10 @@ def evaluate() -> None:
             test["rating"].to_numpy(), test["vote_count"].fill_null(0).to_numpy(), thresholds, options.seed
         ),
     }
-    storage.write_json(METRICS, found)
+    storage.write_json(EVALUATE_METRICS, found)
     answers = [CLASSES[index] for index in predicted]
     _write_csv(
-        PREDICTED,
+        PREDICTIONS,
         {"id": test["id"].to_pylist(), "actual": test["label"].to_pylist(), "predicted": answers}
         | {f"probability_{name}": probabilities[:, k].round(6).tolist() for k, name in enumerate(CLASSES)},
     )
@@ -91,7 +96,7 @@ def evaluate() -> None:
         "trade_off": trade_off(labels, probabilities, shares),
         "slices": slices(movies, labels, predicted, options.bootstrap, options.seed),
     }
-    with storage.whole(TABLES) as folder:
+    with storage.whole(EVALUATE_TABLES) as folder:
         folder.mkdir()
         for name, rows in tables.items():
             keys = list(rows[0]) if rows else []
@@ -131,7 +136,9 @@ def _baseline_answers(table: pa.Table, test: pa.Table) -> dict[str, Ints]:
     for name in dict.fromkeys(table["model"].to_pylist()):
         rows = table.filter(pa.compute.equal(table["model"], name))
         if rows["id"].to_pylist() != test["id"].to_pylist():
-            raise UserError(f"{BASELINES}: {name} answered other movies than the test split has; run `dvc repro`")
+            raise UserError(
+                f"{BASELINE_PREDICTIONS}: {name} answered other movies than the test split has; run `dvc repro`"
+            )
         answers[name] = label_indices(rows["prediction"].to_pylist())
     return answers
 
@@ -170,4 +177,4 @@ def _wrong(
 
 
 if __name__ == "__main__":
-    run_stage(evaluate, [METRICS, PREDICTED, TABLES, WRONG])
+    run_stage(evaluate, [EVALUATE_METRICS, PREDICTIONS, EVALUATE_TABLES, WRONG])

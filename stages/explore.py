@@ -5,43 +5,37 @@ tokens, votes against rating, languages and missing values. The page opens witho
 a time; of a table with more than 50,000 movies, the text lengths are those of so many, spread evenly over it.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from stages import figures, params, parquet, pretrained, storage
-from stages.command import run_stage
-from stages.errors import UserError
-from stages.params import Text
-from stages.schema import MOVIE
-from stages.text import TextFormat, encode
+from movie_ratings import params
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.command import run_stage
+from movie_ratings.core.errors import UserError
+from movie_ratings.core.paths import CLEAN, EXPLORE_PAGE, EXPLORE_TABLES
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.rows import spread
+from movie_ratings.reports import figures
+from movie_ratings.reports.description import LENGTH_STEP, RATING_EDGES, describe, mapping, read_texts
+from movie_ratings.training import pretrained
 
-INPUT = "data/clean/movies.parquet"
-REPORT = "data/reports/explore.html"
-TABLES = "metrics/explore"
-
-RATING_EDGES = np.arange(0, 10.5, 0.5)
-LANGUAGES = 12
-LENGTH_STEP = 16
-UNCUT = 1 << 30  # tokens
-VOTE_STEPS = 2  # bins to a tenfold of votes
 MEASURED: Final = 50_000  # movies whose texts are cut into tokens
-ENCODED: Final = 1_000  # movies that are cut into tokens at a time
 DESCRIBED: Final = ("source", "genres", "spoken_languages", "original_language", "vote_average", "vote_count")
 
 
 def explore() -> None:
     options = params.load()
-    movies = pl.DataFrame(parquet.read_table(INPUT, pa.schema([MOVIE.field(name) for name in DESCRIBED])))
+    movies = pl.DataFrame(parquet.read_table(CLEAN, pa.schema([MOVIE.field(name) for name in DESCRIBED])))
     if movies.is_empty():
-        raise UserError(f"{INPUT}: no movies to explore")
-    measured = parquet.spread(len(movies), MEASURED)
-    missing, tokens = read_texts(measured, options.text, options.model.name)
+        raise UserError(f"{CLEAN}: no movies to explore")
+    measured = spread(len(movies), MEASURED)
+    tokenizer = pretrained.load_tokenizer(options.model.name).backend_tokenizer
+    missing, tokens = read_texts(CLEAN, measured, options.text.fields, tokenizer)
     tables = describe(movies, missing, tokens)
-    with storage.whole(TABLES) as temporary:
+    with storage.whole(EXPLORE_TABLES) as temporary:
         temporary.mkdir()
         for name, table in tables.items():
             table.write_csv(temporary / f"{name}.csv")
@@ -49,7 +43,7 @@ def explore() -> None:
     by_genre = movies.select("genres", "vote_average").explode("genres")
     top = tables["movies_per_genre"].head(options.explore.top_genres)["genre"].to_list()
     figures.write_page(
-        REPORT,
+        EXPLORE_PAGE,
         "explore.html.j2",
         rows=len(movies),
         source=movies["source"][0],
@@ -61,9 +55,9 @@ def explore() -> None:
         genre_ratings=figures.boxes(
             {genre: by_genre.filter(pl.col("genres") == genre)["vote_average"].to_numpy() for genre in top}, "rating"
         ),
-        movies_per_genre=figures.bars(_mapping(tables["movies_per_genre"]), "movies"),
-        genres_per_movie=figures.bars(_mapping(tables["genres_per_movie"]), "movies"),
-        languages=figures.bars(_mapping(tables["languages"]), "movies"),
+        movies_per_genre=figures.bars(mapping(tables["movies_per_genre"]), "movies"),
+        genres_per_movie=figures.bars(mapping(tables["genres_per_movie"]), "movies"),
+        languages=figures.bars(mapping(tables["languages"]), "movies"),
         lengths=figures.histogram(
             [*lengths["tokens_from"].to_list(), LENGTH_STEP * len(lengths)], lengths["movies"].to_list(), "tokens"
         ),
@@ -77,78 +71,8 @@ def explore() -> None:
             "rating",
         ),
     )
-    print(f"explore: {REPORT} written")
-
-
-def read_texts(measured: np.ndarray, text: Text, model: str) -> tuple[dict[str, int], np.ndarray]:
-    """How many movies lack each field, and the tokens of the ``measured`` rows' texts before they are cut."""
-    tokenizer = pretrained.load_tokenizer(model).backend_tokenizer
-    uncut = TextFormat(tuple(text.fields), UNCUT)
-    missing = dict.fromkeys(MOVIE.names, 0)
-    lengths: list[int] = []
-    first = 0
-    for batch in parquet.read_batches(INPUT, MOVIE):
-        movies = pl.DataFrame(batch)
-        for name in missing:
-            missing[name] += _missing(movies[name])
-        for part in movies[parquet.within(measured, first, len(movies))].iter_slices(ENCODED):
-            lengths += map(len, encode(tokenizer, part.to_dicts(), uncut))
-        first += len(movies)
-    return missing, np.array(lengths)
-
-
-def describe(movies: pl.DataFrame, missing: dict[str, int], tokens: np.ndarray) -> dict[str, pl.DataFrame]:
-    """The tables under metrics/explore, each sorted, so that equal movies give equal bytes."""
-    ratings = movies["vote_average"].to_numpy()
-    counts, _ = np.histogram(ratings, RATING_EDGES)
-    lengths, edges = np.histogram(tokens, np.arange(0, tokens.max() + LENGTH_STEP + 1, LENGTH_STEP))
-    votes = np.floor(np.log10(np.maximum(movies["vote_count"].fill_null(0).to_numpy(), 1)) * VOTE_STEPS) / VOTE_STEPS
-    by_votes = (
-        pl.DataFrame({"decade": votes, "rating": ratings})
-        .group_by("decade")
-        .agg(
-            pl.len().alias("movies"),
-            pl.col("rating").mean().alias("mean_rating"),
-            pl.col("rating").std(ddof=0).alias("std"),
-        )
-        .sort("decade")
-        .select((10 ** pl.col("decade")).round().cast(pl.Int64).alias("votes_from"), "movies", "mean_rating", "std")
-    )
-    per_movie = movies["genres"].list.len()
-    return {
-        "ratings": pl.DataFrame({"rating_from": RATING_EDGES[:-1], "movies": counts}),
-        "movies_per_genre": _counts(movies["genres"].explode(), "genre"),
-        "genres_per_movie": _counts(per_movie, "genres").sort("genres"),
-        "text_length": pl.DataFrame({"tokens_from": edges[:-1], "movies": lengths}),
-        "votes": by_votes,
-        "languages": _counts(_languages(movies).fill_null("unknown"), "language").head(LANGUAGES),
-        "missing": pl.DataFrame(
-            {"field": list(missing), "missing": list(missing.values())}, {"field": pl.String, "missing": pl.Int64}
-        ),
-    }
-
-
-def _languages(movies: pl.DataFrame) -> pl.Series:
-    """The language that each was made in, or, of a source that does not say, those that are spoken."""
-    original = movies["original_language"]
-    return original if original.drop_nulls().len() else movies["spoken_languages"].explode()
-
-
-def _counts(values: pl.Series, name: str) -> pl.DataFrame:
-    """How often each value occurs, the most frequent first."""
-    return values.alias(name).value_counts(name="movies").sort(["movies", name], descending=[True, False])
-
-
-def _missing(column: pl.Series) -> int:
-    if isinstance(column.dtype, pl.List):
-        return int((column.list.len().fill_null(0) == 0).sum())
-    return int(column.null_count())
-
-
-def _mapping(table: pl.DataFrame) -> dict[str, float]:
-    names: Sequence[Any] = table.to_series(0).to_list()
-    return {str(name): count for name, count in zip(names, table["movies"].to_list(), strict=True)}
+    print(f"explore: {EXPLORE_PAGE} written")
 
 
 if __name__ == "__main__":
-    run_stage(explore, [REPORT, TABLES])
+    run_stage(explore, [EXPLORE_PAGE, EXPLORE_TABLES])

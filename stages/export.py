@@ -20,18 +20,22 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from stages import checkpoint, labelled, linear, params, pretrained, served, storage
-from stages.classifier import MODEL, Classifier
-from stages.command import run_stage
-from stages.decision import facts_known, softmax
-from stages.errors import UserError
-from stages.graph import keep_first_token
-from stages.inference import ClassLogits
-from stages.labels import label_indices
-from stages.served import Variant
-
-CHECKPOINT: Final = "models/checkpoint"
-METRICS: Final = "metrics/export.json"
+from movie_ratings import params
+from movie_ratings.core import storage
+from movie_ratings.core.arrays import softmax
+from movie_ratings.core.command import run_stage
+from movie_ratings.core.errors import UserError
+from movie_ratings.core.paths import CHECKPOINT, EXPORT_METRICS, MODEL
+from movie_ratings.model import checkpoint, linear
+from movie_ratings.model.decision import facts_known
+from movie_ratings.movies import splits
+from movie_ratings.movies.labels import label_indices
+from movie_ratings.prediction import served
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.served import Variant
+from movie_ratings.training import pretrained
+from movie_ratings.training.graph import keep_first_token
+from movie_ratings.training.inference import ClassLogits
 
 LARGEST_DIFFERENCE: Final = 1e-3  # between the probabilities of torch and of fp32
 AGREEMENT: Final = 0.99  # of the labels of int8 with those of torch
@@ -43,8 +47,8 @@ VARIANTS: Final[tuple[Variant, ...]] = ("fp32", "int8")
 
 def export() -> None:
     options = params.load().export
-    found = export_checkpoint(Path(CHECKPOINT), Path(MODEL), labelled.read("validation", COMPARED), options.variant)
-    storage.write_json(METRICS, found)
+    found = export_checkpoint(Path(CHECKPOINT), Path(MODEL), splits.read("validation", COMPARED), options.variant)
+    storage.write_json(EXPORT_METRICS, found)
     figures = found[found["variant"]]
     print(
         f"export: {found['variant']}, {figures['megabytes']:.0f} MB, "
@@ -154,4 +158,4 @@ def _export_graph(logits: ClassLogits, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(export, [MODEL, METRICS])
+    run_stage(export, [MODEL, EXPORT_METRICS])

@@ -11,28 +11,26 @@ from collections.abc import Iterator
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages import params, parquet, sources, storage
-from stages.command import run_stage
-from stages.schema import MOVIE
-from stages.sources.report import Report
-
-OUTPUT = "data/raw/movies.parquet"
-FAILED = "data/raw/failed.jsonl"
-METRICS = "metrics/fetch.json"
+from movie_ratings import params, sources
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.command import run_stage
+from movie_ratings.core.paths import FAILED, FETCH_METRICS, RAW
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources.fetch_report import FetchReport
 
 
 def fetch() -> None:
     options = params.load().fetch
-    report = Report()
+    report = FetchReport()
     try:
         with tqdm(desc="fetch", unit=" movies", total=options.limit) as progress:
             found = sources.batches(options, report)
-            rows = parquet.write_batches(OUTPUT, _limited(found, options.limit, progress), MOVIE)
+            rows = parquet.write_batches(RAW, _limited(found, options.limit, progress), MOVIE)
     finally:
         # Also when the stage fails because too much is in it.
         with storage.whole(FAILED) as temporary:
             temporary.write_text("".join(f"{json.dumps(entry)}\n" for entry in report.failed), encoding="utf-8")
-    storage.write_json(METRICS, {"source": options.source, "rows": rows} | report.counts)
+    storage.write_json(FETCH_METRICS, {"source": options.source, "rows": rows} | report.counts)
     counts = "".join(f", {count:,} {name}" for name, count in report.counts.items())
     print(f"fetch: {rows:,} movies from {options.source}{counts}")
 
@@ -50,4 +48,4 @@ def _limited(batches: Iterator[pa.RecordBatch], limit: int | None, progress: tqd
 
 
 if __name__ == "__main__":
-    run_stage(fetch, [OUTPUT, FAILED, METRICS])
+    run_stage(fetch, [RAW, FAILED, FETCH_METRICS])

@@ -7,46 +7,16 @@ two can differ: "good" may be the answer at a probability of 0.4 where only one 
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from stages import text
-from stages.classifier import MODEL, RANGES, Classifier, Prediction, require_movie
-from stages.command import exit_code
-from stages.errors import UserError
-from stages.explain import LIMITS, Effect, explain, strongest
-
-__all__ = ["MODEL", "RANGES", "Classifier", "Prediction", "require_movie", "joined", "kept_as", "predict_file"]
-
-BATCH: Final = 1_000
-
-
-def predict_file(classifier: Classifier, source: Path, target: Path, progress: bool = True) -> int:
-    """Predict every movie of ``source`` into ``target`` (CSV, JSON lines or Parquet by suffix); return how many.
-
-    ``progress`` shows a bar on standard error.
-
-    Raises:
-        UserError: the source cannot be read; the message says where.
-    """
-    from tqdm import tqdm
-
-    from stages import movie_files  # Parquet: not needed for one movie
-
-    rows = 0
-    types = {kept_as(name): kind for name, kind in movie_files.types(source).items()}
-    with movie_files.Writer(target, types) as writer, tqdm(desc="predict", unit=" movies", disable=not progress) as bar:
-        for batch in movie_files.read(source, BATCH):
-            for place, movie in batch:
-                require_movie(movie, place)
-                if {"label", "true_label"} <= movie.keys():
-                    raise UserError(f"{place}: both a label and a true_label; drop one, label becomes true_label")
-            predictions = classifier.predict([movie for _, movie in batch])
-            writer.write([joined(movie, p) for (_, movie), p in zip(batch, predictions, strict=True)])
-            rows += len(batch)
-            bar.update(len(batch))
-    return rows
+from movie_ratings.core.command import exit_code
+from movie_ratings.core.errors import UserError
+from movie_ratings.core.paths import MODEL
+from movie_ratings.movies import text
+from movie_ratings.prediction.classifier import Classifier, Prediction, require_movie
+from movie_ratings.prediction.explain import LIMITS, Effect, explain, strongest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,17 +94,18 @@ def _dicts(effects: Sequence[Effect]) -> list[dict[str, Any]]:
 
 
 def _predict_many(options: argparse.Namespace) -> None:
-    from stages import movie_files
+    from movie_ratings.prediction import movie_files  # Parquet: not needed for one movie
+    from movie_ratings.prediction.bulk import BATCH, predict_file
 
     for path in filter(None, (options.input, options.output)):
         movie_files.require_format(path)
     if not options.input.is_file():
         raise UserError(f"{options.input}: no such file")
     if options.engine == "ray":
-        from stages import cluster, revisions
+        from movie_ratings.prediction import ray_engine, revisions
 
         model = revisions.fetch(options.rev, options.model) if options.rev else options.model
-        rows = cluster.predict(options.input, options.output, str(model), options.workers)
+        rows = ray_engine.predict(options.input, options.output, str(model), options.workers)
         print(f"predict: {rows:,} movies, {options.output} written")
         return
     classifier = Classifier.load(options.model, options.rev)
@@ -156,18 +127,6 @@ def _predict_many(options: argparse.Namespace) -> None:
 
 def _percents(prediction: Prediction) -> str:
     return " ".join(f"{name} {probability:4.0%}" for name, probability in prediction.probabilities.items())
-
-
-def kept_as(column: str) -> str:
-    """What a column of the input is called beside the answers, which have a ``label`` of their own."""
-    return "true_label" if column == "label" else column
-
-
-def joined(movie: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
-    """The input's columns and the prediction's; a ``label`` that came along is kept as ``true_label``."""
-    own = {kept_as(name): value for name, value in movie.items()}
-    probabilities = {f"probability_{name}": p for name, p in prediction.probabilities.items()}
-    return own | {"label": prediction.label} | probabilities
 
 
 if __name__ == "__main__":

@@ -14,18 +14,16 @@ from typing import Any, Final
 
 import jinja2
 
-from stages import checkpoint, served, storage
-from stages.classifier import MODEL
-from stages.command import exit_code
-from stages.errors import UserError
-from stages.text import FORMAT
+from movie_ratings.core import storage
+from movie_ratings.core.command import exit_code
+from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.core.paths import BASELINE_METRICS, CHECKPOINT, EVALUATE_METRICS, FETCH_METRICS, MODEL, SPLIT_METRICS
+from movie_ratings.model import checkpoint
+from movie_ratings.movies.text import FORMAT
+from movie_ratings.prediction import served
+from movie_ratings.reports import figures
 
-CHECKPOINT: Final = "models/checkpoint"
-EVALUATED: Final = "metrics/evaluate.json"
-BASELINES: Final = "metrics/baseline.json"
-FETCHED: Final = "metrics/fetch.json"
-SPLIT: Final = "metrics/split.json"
-PAGES: Final = Path(__file__).parent / "pages"
+PAGES: Final = Path(figures.__file__).parent / "pages"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +67,7 @@ def make_folder(folder: Path, repository: str) -> None:
         raise UserError(f"{CHECKPOINT} and {MODEL} are not of one training; `dvc repro` makes both")
     shutil.copytree(CHECKPOINT, folder)
     shutil.copytree(MODEL, folder, dirs_exist_ok=True)
-    paths = {"test": EVALUATED, "baselines": BASELINES, "fetch": FETCHED, "split": SPLIT}
+    paths = {"test": EVALUATE_METRICS, "baselines": BASELINE_METRICS, "fetch": FETCH_METRICS, "split": SPLIT_METRICS}
     card = card_text(repository, model, {name: storage.read_json(path) for name, path in paths.items()})
     (folder / "README.md").write_text(card, encoding="utf-8")
 
@@ -99,8 +97,9 @@ def push(folder: Path, repository: str, private: bool, version: str) -> None:
         api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(folder_path=folder, repo_id=repository, commit_message=f"Version {version}")
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"{repository}: the hub did not take it ({reason}); HF_TOKEN must allow writing") from None
+        raise UserError(
+            f"{repository}: the hub did not take it ({first_line(error)}); HF_TOKEN must allow writing"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -10,34 +10,22 @@ from typing import Any
 
 import polars as pl
 
-from stages import figures, storage
-from stages.command import run_stage
-from stages.labels import CLASSES
+from movie_ratings.core import storage
+from movie_ratings.core.command import run_stage
+from movie_ratings.core.paths import EVALUATE_TABLES, REPORT_PAGE, STUDIES, WRONG
+from movie_ratings.movies.labels import CLASSES
+from movie_ratings.reports import figures
+from movie_ratings.reports.titles import TITLES
 
-REPORT = "data/reports/report.html"
-WRONG = "data/evaluation/wrong.json"
 METRICS = ("fetch", "clean", "split", "train", "baseline", "evaluate")
-TABLES = "metrics/evaluate"
-STUDIES = ("benchmarks/study-sample.json", "benchmarks/study-wikidata.json")
-TITLES = {
-    "model": "the model",
-    "transformer": "its transformer alone",
-    "linear": "its linear part alone",
-    "majority": "majority class",
-    "genre_year": "genre and decade table",
-    "tfidf_logreg": "TF-IDF + logistic regression",
-    "tfidf_ridge": "TF-IDF + ridge with thresholds",
-    "embeddings_logreg": "frozen embeddings + logistic regression",
-    "embeddings_boosting": "frozen embeddings and metadata + boosted trees",
-}
 
 
 def report() -> None:
     found = {name: storage.read_json(f"metrics/{name}.json") for name in METRICS}
-    tables = {path.stem: pl.read_csv(path).to_dicts() for path in sorted(Path(TABLES).glob("*.csv"))}
+    tables = {path.stem: pl.read_csv(path).to_dicts() for path in sorted(Path(EVALUATE_TABLES).glob("*.csv"))}
     evaluated = found["evaluate"]
     figures.write_page(
-        REPORT,
+        REPORT_PAGE,
         "report.html.j2",
         found=found,
         classes=CLASSES,
@@ -60,7 +48,7 @@ def report() -> None:
         ),
         ceiling=_ceiling(evaluated["noise_ceiling"]),
     )
-    print(f"report: {REPORT} written")
+    print(f"report: {REPORT_PAGE} written")
 
 
 def _study(path: str) -> dict[str, Any]:
@@ -116,4 +104,4 @@ def _ceiling(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(report, [REPORT])
+    run_stage(report, [REPORT_PAGE])

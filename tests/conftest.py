@@ -20,12 +20,12 @@ from ruamel.yaml import YAML
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from stages import params
+from movie_ratings import params
+from movie_ratings.movies.labels import Thresholds
+from movie_ratings.movies.record import LABELLED, MOVIE
+from movie_ratings.movies.text import normalise
+from movie_ratings.training.fine_tune import fine_tune
 from stages.export import export_checkpoint
-from stages.labels import Thresholds
-from stages.schema import LABELLED, MOVIE
-from stages.text import normalise
-from stages.train import fine_tune
 
 ROOT = Path(__file__).parent.parent
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from stages import baseline
-from stages.labels import Thresholds
-from stages.params import BaselineName, Params
-from stages.text import FIELDS
+from movie_ratings.evaluation import baselines
+from movie_ratings.movies.labels import Thresholds
+from movie_ratings.movies.text import FIELDS
+from movie_ratings.params import BaselineName, Params
 from tests.conftest import labelled, learnable
 
 
@@ -20,8 +20,8 @@ def test_no_movie_needs_a_year_or_a_runtime(options: Callable[..., Params], name
     movies = labelled([movie | {"runtime": None} for movie in learnable(90)]).to_pylist()
     parts = movies[:50], movies[50:70], movies[70:]
     vectors = np.random.default_rng(0).random((90, 8))
-    data = baseline.Data(*parts, FIELDS, Thresholds(5.0, 7.0), lambda: (vectors[:50], vectors[50:70], vectors[70:]))
-    found = baseline.fit(name, data, options())
+    data = baselines.Data(*parts, FIELDS, Thresholds(5.0, 7.0), lambda: (vectors[:50], vectors[50:70], vectors[70:]))
+    found = baselines.fit(name, data, options())
     assert found.predicted.shape == (20,)
     assert np.allclose(found.probabilities.sum(axis=1), 1)
 
@@ -35,7 +35,7 @@ def test_answers_are_the_same_to_the_last_bit_with_any_number_of_threads(options
             for movie, text in zip(learnable(900), texts, strict=True)
         ]
     ).to_pylist()
-    data = baseline.Data(
+    data = baselines.Data(
         movies[:600],
         movies[600:750],
         movies[750:],
@@ -46,5 +46,5 @@ def test_answers_are_the_same_to_the_last_bit_with_any_number_of_threads(options
     found = []
     for threads in (1, 2):
         with threadpool_limits(threads):
-            found.append(baseline.fit("tfidf_logreg", data, options()).probabilities.tobytes())
+            found.append(baselines.fit("tfidf_logreg", data, options()).probabilities.tobytes())
     assert found[0] == found[1]

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages import clean, parquet, storage
-from stages.groups import group_key, group_keys
-from stages.params import Clean
-from stages.schema import MOVIE
-from stages.text import normalise
+from movie_ratings.core import parquet, storage
+from movie_ratings.movies import cleaning
+from movie_ratings.movies.cleaning import clean_table
+from movie_ratings.movies.film import group_key, group_keys
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.text import normalise
+from movie_ratings.params import Clean
 from tests.conftest import frame, movie
 
 OPTIONS = Clean(min_votes=10)
@@ -39,7 +41,7 @@ def cleaned(movies: pl.DataFrame, options: Clean) -> tuple[pl.DataFrame, dict[st
     with tempfile.TemporaryDirectory() as folder:
         source, target = (Path(folder, f"{name}.parquet") for name in ("raw", "clean"))
         parquet.write_table(source, movies.to_arrow().cast(MOVIE))
-        counts = clean.clean_table(source, target, options)
+        counts = clean_table(source, target, options.min_votes)
         assert sorted(path.name for path in Path(folder).iterdir()) == ["clean.parquet", "raw.parquet"]
         return pl.read_parquet(target), counts
 
@@ -116,9 +118,12 @@ def test_the_bytes_do_not_tell_how_many_rows_were_read_and_sorted_at_a_time(
     found = set()
     for batch, bucket in ((65_536, 131_072), (7, 131_072), (65_536, 10), (64, 50)):
         monkeypatch.setattr(parquet, "BATCH", batch)
-        monkeypatch.setattr(clean, "BUCKET", bucket)
-        counts = clean.clean_table("raw.parquet", "clean.parquet", OPTIONS)
-        assert counts["dropped"] == dict.fromkeys(clean.REASONS, 0) | {"duplicate_id": 300, "duplicate_title_year": 10}
+        monkeypatch.setattr(cleaning, "BUCKET", bucket)
+        counts = clean_table("raw.parquet", "clean.parquet", OPTIONS.min_votes)
+        assert counts["dropped"] == dict.fromkeys(cleaning.REASONS, 0) | {
+            "duplicate_id": 300,
+            "duplicate_title_year": 10,
+        }
         found.add(storage.sha256("clean.parquet"))
     assert len(found) == 1
 
@@ -128,15 +133,15 @@ def test_what_a_crash_left_is_cleared_away(workspace: Path) -> None:
     left = Path(".clean.parquet.scratch")
     left.mkdir()
     (left / "0.arrow").write_bytes(b"half a file")
-    assert clean.clean_table("raw.parquet", "clean.parquet", OPTIONS)["rows_out"] == 1
+    assert clean_table("raw.parquet", "clean.parquet", OPTIONS.min_votes)["rows_out"] == 1
     assert not left.exists()
 
 
 @given(st.text())
 def test_a_text_that_is_not_unusual_is_normalised(text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
-    assert pl.Series([text]).str.contains(clean.UNUSUAL).item() or normalise(text) == text
-    assert clean.normalised(one(summary=text, genres=[text]))["summary"].item() == (normalise(text) or None)
+    assert pl.Series([text]).str.contains(cleaning.UNUSUAL).item() or normalise(text) == text
+    assert cleaning.normalised(one(summary=text, genres=[text]))["summary"].item() == (normalise(text) or None)
 
 
 @given(st.lists(st.text() | st.sampled_from(["Amélie", "AMELIE!", "???", "ẞ", "Σς"]), max_size=5))

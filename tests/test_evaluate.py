@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.behaviour import CHANGES, flips
-from stages.ceiling import noise_ceiling
-from stages.labels import Thresholds
-from stages.predict import Classifier
-from stages.slices import FEWEST, keys, slices
+from movie_ratings.evaluation.behaviour import CHANGES, flips
+from movie_ratings.evaluation.ceiling import noise_ceiling
+from movie_ratings.evaluation.slices import FEWEST, keys, slices
+from movie_ratings.movies.labels import Thresholds
+from movie_ratings.prediction.classifier import Classifier
 from tests.conftest import learnable
 
 THRESHOLDS = Thresholds(5.0, 7.0)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.explain import explain, strongest
 from stages import predict
-from stages.explain import explain, strongest
-from stages.predict import Classifier
 
 
 def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> None:

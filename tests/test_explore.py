@@ -6,9 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from stages import explore, parquet, storage
-from stages.params import Params
-from stages.schema import MOVIE
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.paths import EXPLORE_PAGE
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.params import Params
+from stages import explore
 from tests.conftest import frame, movie
 
 
@@ -26,7 +28,7 @@ def described(workspace: Path, options: Callable[..., Params], monkeypatch: pyte
         for n in range(40)
     ]
     parquet.write_table("data/clean/movies.parquet", frame(*movies).to_arrow().cast(MOVIE))
-    monkeypatch.setattr("stages.params.load", options)
+    monkeypatch.setattr("movie_ratings.params.load", options)
     return workspace
 
 
@@ -42,7 +44,7 @@ def test_the_tables_count_the_movies(described: Path) -> None:
     missing = dict(table("missing").iter_rows())
     assert (missing["runtime"], missing["title"], missing["cast"]) == (10, 0, 40)
     assert table("text_length")["movies"].sum() == table("ratings")["movies"].sum() == 40
-    assert "Measured on" not in Path(explore.REPORT).read_text()
+    assert "Measured on" not in Path(EXPLORE_PAGE).read_text()
 
 
 def test_how_many_are_read_at_a_time_does_not_show(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +53,7 @@ def test_how_many_are_read_at_a_time_does_not_show(described: Path, monkeypatch:
     for batch in (65_536, 7, 1):
         monkeypatch.setattr(parquet, "BATCH", batch)
         explore.explore()
-        found.add((storage.sha256(explore.REPORT), storage.sha256("metrics/explore/text_length.csv")))
+        found.add((storage.sha256(EXPLORE_PAGE), storage.sha256("metrics/explore/text_length.csv")))
     assert len(found) == 1
 
 
@@ -63,4 +65,4 @@ def test_of_a_large_table_the_texts_of_a_spread_are_measured(described: Path, mo
     assert lengths["movies"][0] > 0  # the first movie has the shortest text, the last the longest
     assert lengths["movies"][-1] > 0
     assert lengths["tokens_from"][-1] >= 32
-    assert "Measured on 5 of them" in Path(explore.REPORT).read_text()
+    assert "Measured on 5 of them" in Path(EXPLORE_PAGE).read_text()

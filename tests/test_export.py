@@ -8,13 +8,15 @@ import numpy as np
 import onnx
 import pytest
 
-from stages import checkpoint, export, linear, pretrained
-from stages.decision import facts_known
-from stages.errors import UserError
-from stages.inference import ClassLogits
-from stages.params import Params
-from stages.predict import Classifier
-from stages.text import encode
+from movie_ratings.core.errors import UserError
+from movie_ratings.model import checkpoint, linear
+from movie_ratings.model.decision import facts_known
+from movie_ratings.movies.text import encode
+from movie_ratings.params import Params
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.training import pretrained
+from movie_ratings.training.inference import ClassLogits
+from stages import export
 from tests.test_train import deberta_as_on_the_hub, rows, run
 
 Build = Callable[..., Params]

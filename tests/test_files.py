@@ -18,26 +18,26 @@ from datasets import Dataset, DatasetDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages import params, sources
-from stages.errors import UserError
-from stages.schema import MOVIE
-from stages.sources.report import Report
-from stages.sources.tables import blocks
-from stages.sources.tables.cells import names
-from stages.sources.tables.table import Table
+from movie_ratings import params, sources
+from movie_ratings.core.errors import UserError
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources.fetch_report import FetchReport
+from movie_ratings.sources.tables import blocks
+from movie_ratings.sources.tables.cells import names
+from movie_ratings.sources.tables.table import Table
 
-Read = Callable[..., tuple[list[dict[str, Any]], Report]]
+Read = Callable[..., tuple[list[dict[str, Any]], FetchReport]]
 
 
 @pytest.fixture
 def read(raw_params: dict[str, Any], workspace: Path) -> Read:
     """Read files (or a data set) in the workspace as movies."""
 
-    def run(*paths: str, source: str = "files", **changes: Any) -> tuple[list[dict[str, Any]], Report]:
+    def run(*paths: str, source: str = "files", **changes: Any) -> tuple[list[dict[str, Any]], FetchReport]:
         raw_params["fetch"]["source"] = source
         raw_params["fetch"]["files"]["paths"] = list(paths)
         raw_params["fetch"][source] |= changes
-        report = Report()
+        report = FetchReport()
         batches = sources.batches(params.parse(raw_params).fetch, report)
         return pa.Table.from_batches(list(batches), MOVIE).to_pylist(), report
 

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.generate import BLOCK, generate
-from stages.groups import group_key
-from stages.params import Clean
-from stages.schema import MOVIE
+from movie_ratings.movies.film import group_key
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.params import Clean
 from tests.test_clean import cleaned
 
 

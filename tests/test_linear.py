@@ -10,17 +10,16 @@ import pyarrow as pa
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from stages import linear
-from stages.errors import UserError
-from stages.labels import Thresholds
-from stages.linear import LinearModel, LinearPart, class_logits, facts
-from stages.movies import Movies
-from stages.params import Linear
-from stages.parquet import spread
-from stages.ridge import WORD_SCALE, Rated, fit_linear, fit_part
-from stages.rows import drop_fields
-from stages.schema import MOVIE
-from stages.text import FIELDS, PLOT
+from movie_ratings.core.errors import UserError
+from movie_ratings.model import linear
+from movie_ratings.model.linear import LinearModel, LinearPart, class_logits, facts
+from movie_ratings.movies.labels import Thresholds
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.rows import Movies, spread
+from movie_ratings.movies.text import FIELDS, PLOT
+from movie_ratings.params import Linear
+from movie_ratings.training.dataset import drop_fields
+from movie_ratings.training.ridge import WORD_SCALE, Rated, fit_linear, fit_part
 from tests.conftest import learnable
 
 THRESHOLDS = Thresholds(5.0, 7.0)

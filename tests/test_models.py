@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch.nn import functional
 
-from stages import metrics
-from stages.calibration import SHARES, fit_calibration, fit_decision, prior_corrected
-from stages.decision import Answering, Answerings, Calibration, Decision, facts_known
-from stages.head import OUTPUTS, Head, Objective
-from stages.labels import Thresholds
-from stages.objectives import RatingLoss, class_logits
+from movie_ratings.evaluation import metrics
+from movie_ratings.model.decision import Answering, Answerings, Calibration, Decision, facts_known, prior_corrected
+from movie_ratings.model.head import OUTPUTS, Head, Objective
+from movie_ratings.movies.labels import Thresholds
+from movie_ratings.training.calibration import SHARES, fit_calibration, fit_decision
+from movie_ratings.training.objectives import RatingLoss, class_logits
 
 THRESHOLDS = Thresholds(5.0, 7.0)
 ONES = torch.ones(3)

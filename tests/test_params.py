@@ -5,8 +5,8 @@ import pytest
 from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
-from stages import params
-from stages.errors import UserError
+from movie_ratings import params
+from movie_ratings.core.errors import UserError
 from tests.conftest import ROOT
 
 

@@ -12,10 +12,11 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from movie_ratings.core.errors import UserError
+from movie_ratings.prediction.bulk import BATCH
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.movie_files import Writer
 from stages import predict
-from stages.errors import UserError
-from stages.movie_files import Writer
-from stages.predict import Classifier
 from tests.conftest import last_line
 
 
@@ -131,7 +132,7 @@ def test_a_parquet_file_has_few_row_groups_however_small_the_batches(tmp_path: P
 
 
 def test_a_column_whose_first_value_comes_late_keeps_its_type(trained: Path, workspace: Path) -> None:
-    notes = [None] * predict.BATCH + ["late"]
+    notes = [None] * BATCH + ["late"]
     movies = pl.DataFrame({"title": ["Film"] * len(notes), "note": notes, "label": [1] * len(notes)})
     movies.write_parquet("in.parquet")
     assert predict.main(["--input", "in.parquet", "--output", "out.parquet"]) == 0

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from ruamel.yaml import YAML
 
-from stages import parquet
-from stages.predict import Classifier
-from stages.schema import MOVIE, SPLIT_OF
+from movie_ratings.core import parquet
+from movie_ratings.movies.record import MOVIE, SPLIT_OF
+from movie_ratings.prediction.classifier import Classifier
 from tests.conftest import ROOT, serve
 from tests.test_train import rows
 

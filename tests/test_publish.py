@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from movie_ratings.prediction.classifier import Classifier
 from stages import publish
-from stages.predict import Classifier
 from tests.conftest import ROOT
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from movie_ratings.core.errors import UserError
+from movie_ratings.prediction.classifier import Classifier
 from stages import predict
-from stages.errors import UserError
-from stages.predict import Classifier
 
 
 def git(*arguments: str) -> None:

@@ -8,21 +8,21 @@ from benchmarks import _by_hand
 from benchmarks._clone import Clone
 from benchmarks.generate import generate
 from benchmarks.scale import answerable
-from stages import clean, parquet
-from stages.labelled import SPLITS
-from stages.params import Clean
-from stages.schema import MOVIE
+from movie_ratings.core import parquet
+from movie_ratings.movies.cleaning import clean_table
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.splits import NAMES
 
 
 def test_the_script_by_hand_keeps_the_same_movies(workspace: Path) -> None:
     parquet.write_batches("raw.parquet", generate(5_000, 0), MOVIE)
-    clean.clean_table("raw.parquet", "ours.parquet", Clean(min_votes=10))
+    clean_table("raw.parquet", "ours.parquet", 10)
     _by_hand.main("raw.parquet", ".")
     theirs = pl.read_parquet("clean.parquet")
     assert pl.read_parquet("ours.parquet").equals(theirs)
     splits = pl.read_parquet("splits.parquet")
     assert splits["id"].equals(theirs["id"])
-    assert {name for (name,), part in splits.group_by("split") if part["label"].n_unique() == 3} == set(SPLITS)
+    assert {name for (name,), part in splits.group_by("split") if part["label"].n_unique() == 3} == set(NAMES)
 
 
 def test_movies_to_answer_are_as_many_as_asked_and_none_is_without_a_plot() -> None:

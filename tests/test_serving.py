@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from movie_ratings.core.errors import UserError
+from movie_ratings.prediction.classifier import Classifier
 from serving.batching import BATCH, Batcher, BusyError
-from stages.errors import UserError
-from stages.predict import Classifier
 from tests.conftest import ROOT, last_line
 from tests.server import Server
 

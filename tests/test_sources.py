@@ -11,14 +11,15 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from stages import params, sources, storage
-from stages.errors import UserError
-from stages.packages import installed_file
-from stages.params import Fetch
-from stages.schema import MOVIE
-from stages.sources import sample
-from stages.sources.report import Report
-from stages.sources.wikidata import summary
+from movie_ratings import params, sources
+from movie_ratings.core import storage
+from movie_ratings.core.errors import UserError
+from movie_ratings.core.packages import installed_file
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.params import Fetch
+from movie_ratings.sources import sample
+from movie_ratings.sources.fetch_report import FetchReport
+from movie_ratings.sources.wikidata import summary
 from tests.conftest import ROOT
 
 
@@ -28,7 +29,7 @@ def wikidata(limit: int | None) -> Fetch:
 
 @pytest.fixture(scope="module")
 def films() -> pl.DataFrame:
-    batches = sources.batches(wikidata(None), Report())
+    batches = sources.batches(wikidata(None), FetchReport())
     return pl.DataFrame(pa.Table.from_batches(list(batches), MOVIE))
 
 
@@ -146,13 +147,13 @@ def test_the_limit_caps_the_rows(workspace: Path) -> None:
     class Bar:
         def update(self, rows: int) -> None: ...
 
-    batches = sources.batches(wikidata(1_500), Report())
+    batches = sources.batches(wikidata(1_500), FetchReport())
     assert sum(b.num_rows for b in _limited(batches, 1_500, Bar())) == 1_500
     assert storage.store() == Path("data/store")
 
 
 def test_days_are_days() -> None:
-    from stages.sources.values import day, minutes
+    from movie_ratings.sources.values import day, minutes
 
     assert day("2009-12-10") == date(2009, 12, 10)
     assert day("") is None

@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import labelled, parquet, split
-from stages.errors import UserError
-from stages.groups import group_key, position
-from stages.labelled import SPLITS
-from stages.labels import CLASSES, Thresholds, class_indices, fit_thresholds
-from stages.params import Fractions, Labels
-from stages.schema import MOVIE
+from movie_ratings.core import parquet, paths
+from movie_ratings.core.errors import UserError
+from movie_ratings.movies import splits
+from movie_ratings.movies.film import group_key, position
+from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices, fit_thresholds
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.splits import NAMES
+from movie_ratings.params import Labels
+from stages import split
 from tests.conftest import ROOT, frame, learnable, movie
 
-FRACTIONS = Fractions(train=0.7, validation=0.15, test=0.15)
+FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 LABELS = Labels(scheme="mean_std", std=1.0, quantiles=[0.16, 0.84], fixed=[5.0, 7.0])
 
 
@@ -45,7 +47,7 @@ def cleaned_folder(workspace: Path) -> Path:
 
 def test_thresholds_come_from_the_training_rows_alone(cleaned_folder: Path) -> None:
     assert run("split", cleaned_folder).returncode == 0
-    ratings = labelled.read("train")["rating"].to_numpy()
+    ratings = splits.read("train")["rating"].to_numpy()
     expected = (ratings.mean() - ratings.std(), ratings.mean() + ratings.std())
     stored = json.loads(Path("data/split/thresholds.json").read_text())
     assert (stored["low"], stored["high"]) == pytest.approx(expected)
@@ -53,8 +55,8 @@ def test_thresholds_come_from_the_training_rows_alone(cleaned_folder: Path) -> N
     assert metrics["thresholds"] == stored
     assert metrics["groups_across_splits"] == 0
     assert sum(metrics["rows"].values()) == 400
-    for name in SPLITS:
-        rows = pl.DataFrame(labelled.read(name))
+    for name in NAMES:
+        rows = pl.DataFrame(splits.read(name))
         assert len(rows) == metrics["rows"][name]
         labels = [CLASSES[i] for i in class_indices(rows["rating"].to_numpy(), Thresholds(**stored))]
         assert rows["label"].to_list() == labels
@@ -64,7 +66,7 @@ def test_two_runs_with_other_thread_counts_give_the_same_bytes(cleaned_folder: P
     found = []
     for threads in ("1", "4"):
         assert run("split", cleaned_folder, threads).returncode == 0
-        found.append(labelled.origin())
+        found.append(splits.origin())
     assert found[0] == found[1]
 
 
@@ -72,28 +74,28 @@ def test_two_runs_with_other_thread_counts_give_the_same_bytes(cleaned_folder: P
 def test_new_movies_move_no_old_one(numbers: list[int]) -> None:
     keys = [f"film{n}|2000" for n in numbers]
     places = np.array([position(key, split.SALT) for key in keys])
-    assert split.sides_of(places[:1], FRACTIONS) == split.sides_of(places, FRACTIONS)[:1]
+    assert splits.sides_of(places[:1], FRACTIONS) == splits.sides_of(places, FRACTIONS)[:1]
 
 
 def test_the_same_film_never_stands_on_both_sides() -> None:
     places = np.array([position(group_key(title, None), split.SALT) for title in ("Up", "UP!", " úp")])
-    assert len(set(split.sides_of(places, FRACTIONS))) == 1
+    assert len(set(splits.sides_of(places, FRACTIONS))) == 1
 
 
 def test_the_sides_meet_at_the_fractions() -> None:
     places = np.array([0.0, 0.69, 0.7, 0.84, 0.85, 0.99])
-    assert split.sides_of(places, FRACTIONS).tolist() == [name for name in SPLITS for _ in range(2)]
+    assert splits.sides_of(places, FRACTIONS).tolist() == [name for name in NAMES for _ in range(2)]
 
 
 def test_a_few_movies_of_a_split_are_spread_evenly_over_it(
     cleaned_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("split", cleaned_folder).returncode == 0
-    whole = labelled.read("train")
+    whole = splits.read("train")
     for rows in (parquet.BATCH, 7):
         monkeypatch.setattr(parquet, "BATCH", rows)
-        assert labelled.read("train").equals(whole)
-        few = labelled.read("train", 10)
+        assert splits.read("train").equals(whole)
+        few = splits.read("train", 10)
         places = np.linspace(0, len(whole) - 1, 10).round().astype(int)
         assert few["id"].to_pylist() == whole["id"].take(places).to_pylist()
 
@@ -101,9 +103,9 @@ def test_a_few_movies_of_a_split_are_spread_evenly_over_it(
 @pytest.mark.parametrize("count", [300, 401])
 def test_a_split_of_other_movies_is_refused(cleaned_folder: Path, count: int) -> None:
     assert run("split", cleaned_folder).returncode == 0
-    parquet.write_table(labelled.MOVIES, frame(*learnable(count)).to_arrow().cast(MOVIE))
+    parquet.write_table(paths.CLEAN, frame(*learnable(count)).to_arrow().cast(MOVIE))
     with pytest.raises(UserError, match=r"splits\.parquet: of other movies than data/clean/movies\.parquet"):
-        labelled.read("train")
+        splits.read("train")
 
 
 def test_labels_follow_the_order_of_the_classes() -> None:
@@ -123,7 +125,7 @@ def test_a_class_without_rows_is_named(cleaned_folder: Path) -> None:
     done = run("split", cleaned_folder)
     assert done.returncode == 2
     assert done.stderr.startswith("error: the train split has no movie labelled ")
-    assert not Path(labelled.SPLIT).exists()
+    assert not Path(paths.SPLITS).exists()
 
 
 def test_ratings_that_are_all_alike_are_refused() -> None:
@@ -134,7 +136,7 @@ def test_ratings_that_are_all_alike_are_refused() -> None:
 def test_a_share_that_chance_hardly_gives_is_a_warning() -> None:
     sides = np.array(["train"] * 500 + ["validation"] * 250 + ["test"] * 250)
     labels = np.array((["bad"] * 10 + ["average"] * 40) * 20)
-    metrics = split.summary(pl.Series([str(n) for n in range(1000)]), sides, labels, Thresholds(5, 7), FRACTIONS)
+    metrics = splits.summary(pl.Series([str(n) for n in range(1000)]), sides, labels, Thresholds(5, 7), FRACTIONS)
     assert any(warning.startswith("train has 50.0% of the rows") for warning in metrics["warnings"])
 
 
@@ -166,7 +168,7 @@ def test_by_time_the_newest_years_are_the_test_split(cleaned_folder: Path) -> No
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("by: film", "by: time"))
     assert run("split", cleaned_folder).returncode == 0
-    years = {name: pl.DataFrame(labelled.read(name))["release_date"].dt.year().to_list() for name in SPLITS}
+    years = {name: pl.DataFrame(splits.read(name))["release_date"].dt.year().to_list() for name in NAMES}
     assert max(years["train"]) < min(years["validation"])
     assert max(years["validation"]) < min(years["test"])
     assert len(years["train"]) == pytest.approx(280, abs=10)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from stages import parquet, storage
-from stages.command import exit_code, lock_outputs
-from stages.errors import UserError
+from movie_ratings.core import parquet, storage
+from movie_ratings.core.command import exit_code, lock_outputs
+from movie_ratings.core.errors import UserError
 from tests.conftest import ROOT
 
 BATCH = pa.RecordBatch.from_pydict({"n": list(range(1000))})
@@ -27,7 +27,7 @@ def test_a_crash_while_writing_leaves_the_old_file(workspace: Path) -> None:
 
 def test_a_kill_while_writing_leaves_no_file_and_the_next_run_recovers(workspace: Path) -> None:
     code = (
-        "import time; from stages import storage\n"
+        "import time; from movie_ratings.core import storage\n"
         "with storage.whole('out') as t:\n  t.mkdir(); (t / 'part').write_text('x')\n"
         "  print('go', flush=True); time.sleep(60)"
     )
@@ -78,7 +78,7 @@ def test_json_that_is_broken_or_missing_is_named(workspace: Path) -> None:
 
 def test_a_second_writer_says_so_and_stops(workspace: Path) -> None:
     code = (
-        "import sys, time; from stages.command import lock_outputs\n"
+        "import sys, time; from movie_ratings.core.command import lock_outputs\n"
         "with lock_outputs(['data/raw/movies.parquet']):\n  print('go', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen(

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import _trainings, study
 from benchmarks._folds import by_film, by_time, smaller
-from stages import parquet
-from stages.params import Params
-from stages.schema import MOVIE
+from movie_ratings.core import parquet
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.params import Params
 from tests.conftest import frame, learnable
 
 

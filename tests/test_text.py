@@ -4,10 +4,10 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.groups import group_key, position
-from stages.schema import MOVIE
-from stages.text import FIELDS as ALL
-from stages.text import compose, has, names, normalise, number, without
+from movie_ratings.movies.film import group_key, position
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.text import FIELDS as ALL
+from movie_ratings.movies.text import compose, has, names, normalise, number, without
 
 ANYTHING = st.text(st.characters(), max_size=60)
 FIELDS = ("title", "genres", "summary")

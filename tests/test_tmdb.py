@@ -22,18 +22,18 @@ import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
-from stages import params, sources
-from stages.errors import UserError
-from stages.schema import MOVIE
-from stages.sources.report import Report
-from stages.sources.tmdb import client, collector, credentials
-from stages.sources.tmdb.archive import Archive
-from stages.sources.tmdb.details import Details, movie
-from stages.sources.tmdb.rate import RateLimit
+from movie_ratings import params, sources
+from movie_ratings.core.errors import UserError
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources.fetch_report import FetchReport
+from movie_ratings.sources.tmdb import client, collector, credentials
+from movie_ratings.sources.tmdb.archive import Archive
+from movie_ratings.sources.tmdb.details import Details, movie
+from movie_ratings.sources.tmdb.rate import RateLimit
 from tests.conftest import ROOT
 from tests.tmdb_server import KEY, Server, Settings, details, most_in_one_second
 
-Collect = Callable[..., tuple[pa.Table, Report]]
+Collect = Callable[..., tuple[pa.Table, FetchReport]]
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def collected(configured: Callable[..., dict[str, Any]], workspace: Path, monkey
     monkeypatch.setenv("TMDB_API_KEY", KEY)
     monkeypatch.setattr(client, "FIRST_DELAY", 0.002)
 
-    def run(server: Server, **changes: Any) -> tuple[pa.Table, Report]:
-        report = Report()
+    def run(server: Server, **changes: Any) -> tuple[pa.Table, FetchReport]:
+        report = FetchReport()
         batches = list(sources.batches(params.parse(configured(server, **changes)).fetch, report))
         return pa.Table.from_batches(batches, MOVIE), report
 

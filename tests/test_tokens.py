@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages import pretrained, tokens
-from stages.movies import Movies
-from stages.schema import MOVIE
-from stages.text import TextFormat, encode
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.rows import Movies
+from movie_ratings.movies.text import TextFormat, encode
+from movie_ratings.training import pretrained, tokens
 from tests.conftest import learnable
 
 TEXT = TextFormat(("title", "runtime", "summary"), 24)

@@ -18,18 +18,20 @@ import sentencepiece
 import torch
 from transformers import AutoModelForSequenceClassification, DebertaV2Config, DebertaV2ForSequenceClassification
 
-from stages import checkpoint, frozen, pretrained, train
-from stages.errors import UserError
-from stages.head import OUTPUTS, Head
-from stages.inference import ClassLogits
-from stages.labels import CLASSES, Thresholds, class_indices
-from stages.movies import Movies
-from stages.params import Params
-from stages.predict import Classifier
-from stages.rows import Collator, Rows, drop_fields, known_fields, vote_weights
-from stages.schema import LABELLED, MOVIE
-from stages.text import FIELDS, PLOT, TextFormat, has
-from stages.train import _last_save, fine_tune
+from movie_ratings.core.errors import UserError
+from movie_ratings.model import checkpoint
+from movie_ratings.model.head import OUTPUTS, Head
+from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
+from movie_ratings.movies.record import LABELLED, MOVIE
+from movie_ratings.movies.rows import Movies
+from movie_ratings.movies.text import FIELDS, PLOT, TextFormat, has
+from movie_ratings.params import Params
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.training import frozen, pretrained
+from movie_ratings.training.dataset import Collator, Rows, drop_fields, known_fields, vote_weights
+from movie_ratings.training.fine_tune import _last_save, fine_tune
+from movie_ratings.training.inference import ClassLogits
+from stages import train
 from tests.conftest import frame, learnable, serve
 
 THRESHOLDS = Thresholds(5.0, 7.0)

@@ -1,0 +1,1 @@
+"""What any data pipeline needs and nothing about movies: files, errors, commands, arrays, paths."""

@@ -1,0 +1,92 @@
+"""What every command line of the project shares: help, one-line errors, exit codes and the writer's lock."""
+
+import argparse
+import contextlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import filelock
+
+from movie_ratings.core import paths
+from movie_ratings.core.errors import UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+LOCKS = Path(paths.LOCKS)
+
+
+def run_stage(stage: Callable[[], None], outputs: Sequence[str]) -> None:
+    """Run a pipeline stage, or a benchmark, as ``python -m stages.NAME`` and exit.
+
+    The help text is the docstring of the module that defines ``stage``. While it runs, the stage holds a lock on
+    each of ``outputs`` (paths relative to the working directory), so that a stage left behind by a killed ``dvc``
+    and its successor never write the same file.
+
+    Exit codes: 0 done, 2 a problem that the message names, 130 interrupted.
+    """
+    module = inspect.getmodule(stage)
+    file = Path(inspect.getfile(stage))
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {file.parent.name}.{file.stem}",
+        description=inspect.getdoc(module),
+        epilog="Reads params.yaml and the folders data/, models/ and metrics/ of the working directory. "
+        f"Writes: {', '.join(outputs)}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
+
+    def locked() -> None:
+        with lock_outputs(outputs):
+            stage()
+
+    sys.exit(exit_code(locked))
+
+
+def exit_code(command: Callable[[], None]) -> int:
+    """Run ``command`` and turn the failures that a user can mend into one line on standard error."""
+    try:
+        command()
+    except UserError as error:
+        return _report(str(error))
+    except BrokenPipeError:
+        # The reader of our output went away (`… | head`): nothing is left to say, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_USER_ERROR
+    except OSError as error:
+        if error.errno is None:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        return _report(f"{place}{error.strerror}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+@contextlib.contextmanager
+def lock_outputs(outputs: Sequence[str]) -> Iterator[None]:
+    """Hold an exclusive lock on each output; the operating system frees it however the process ends.
+
+    Raises:
+        UserError: another process holds one of them.
+    """
+    with contextlib.ExitStack() as stack:
+        for output in sorted(outputs):
+            LOCKS.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(LOCKS / f"{output.replace('/', '-')}.lock")
+            try:
+                stack.enter_context(lock.acquire(blocking=False))
+            except filelock.Timeout:
+                raise UserError(
+                    f"{output}: another process is writing it (perhaps left behind by a killed dvc); "
+                    "wait for it to finish or stop it, then run again"
+                ) from None
+        yield
+
+
+def _report(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_USER_ERROR

@@ -1,0 +1,93 @@
+"""Parquet tables in and out: whole or not at all, of a known schema, the same bytes for the same rows."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.core.storage import whole
+
+ROW_GROUP = 16_384
+BATCH = 65_536  # rows that are read at a time
+
+
+def write_table(path: str | Path, table: pa.Table) -> None:
+    """Write a Parquet file whose bytes depend on the table's content alone, whole or not at all."""
+    write_batches(path, table.combine_chunks().to_batches(max_chunksize=ROW_GROUP), table.schema)
+
+
+def write_batches(path: str | Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
+    """Stream record batches of ``schema`` into a Parquet file, whole or not at all; return the number of rows.
+
+    Row groups are cut at ``ROW_GROUP`` rows, so that the size of the batches does not show in the file's bytes.
+    """
+    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
+        groups = RowGroups(file)
+        for batch in batches:
+            groups.write(pa.Table.from_batches([batch], schema))
+        groups.end()
+    return groups.rows
+
+
+class RowGroups:
+    """Cuts row groups at ``ROW_GROUP`` rows, whatever the size of the tables that arrive.
+
+    Smaller ones add up: what a file tells of each of its row groups stays in memory until it is closed.
+    """
+
+    def __init__(self, file: pq.ParquetWriter):
+        self._file, self.schema = file, file.schema
+        self._pending: list[pa.Table] = []
+        self.rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Write a table of the file's schema."""
+        self._pending.append(table)
+        self.rows += len(table)
+        if sum(map(len, self._pending)) >= ROW_GROUP:
+            joined = pa.concat_tables(self._pending).combine_chunks()
+            full = len(joined) - len(joined) % ROW_GROUP
+            # First, so that the parts are let go before the writing takes memory of its own.
+            self._pending = [joined.slice(full)] if full < len(joined) else []
+            self._file.write_table(joined.slice(0, full), row_group_size=ROW_GROUP)
+
+    def end(self) -> None:
+        """Write the last row group, which may be a small one."""
+        if self._pending or not self.rows:
+            rest = pa.concat_tables([self.schema.empty_table(), *self._pending]).combine_chunks()
+            self._file.write_table(rest, row_group_size=ROW_GROUP)
+
+
+def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
+    """Read a Parquet file that must have the columns of ``schema``.
+
+    Raises:
+        UserError: the file is missing, is not a whole Parquet file, or a column is missing or of another type.
+    """
+    return pa.Table.from_batches(read_batches(path, schema), schema)
+
+
+def read_batches(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The same, `BATCH` rows at a time.
+
+    Raises:
+        UserError: as `read_table`.
+    """
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # which would keep what was read until the last batch
+            found = file.schema_arrow
+            for field in schema:
+                if field.name not in found.names:
+                    raise UserError(f"{path}: column {field.name!r} is missing; it has {', '.join(found.names)}")
+                if found.field(field.name).type != field.type:
+                    raise UserError(
+                        f"{path}: column {field.name!r} has type {found.field(field.name).type}, expected {field.type}"
+                    )
+            for batch in file.iter_batches(BATCH, columns=schema.names):
+                yield batch.select(schema.names).cast(schema)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage before this one (`dvc repro` runs all)") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a readable Parquet file ({first_line(error)})") from None

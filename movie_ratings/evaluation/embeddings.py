@@ -1,0 +1,47 @@
+"""Sentence embeddings of movies by a model that nothing has been trained on top of."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from movie_ratings.core.arrays import Floats
+from movie_ratings.model.batches import by_length, pad
+from movie_ratings.movies.text import TextFormat, encode
+from movie_ratings.training import frozen, pretrained
+
+
+def embed(name: str, movies: Sequence[Mapping[str, Any]], text: TextFormat) -> Floats:
+    """The mean of each movie's last hidden states by the model ``name``, shape (movies, hidden size), of length 1.
+
+    Source: Reimers and Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks", EMNLP 2019.
+
+    Raises:
+        UserError: the model cannot be loaded.
+    """
+    tokenizer, classifier = pretrained.load_tokenizer(name), pretrained.load_model(name, 0)
+    model = frozen.base(classifier).eval()
+    input_ids, pad_id = encode(tokenizer.backend_tokenizer, movies, text), int(tokenizer.pad_token_id)
+
+    def mean_states(rows: list[int]) -> tuple[list[int], Floats]:
+        with torch.inference_mode():
+            ids, mask = (torch.from_numpy(table) for table in pad([input_ids[row] for row in rows], pad_id))
+            hidden = model(input_ids=ids, attention_mask=mask)[0]
+            mean = (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+            return rows, torch.nn.functional.normalize(mean, dim=1).double().numpy()
+
+    embeddings = np.zeros((len(input_ids), int(classifier.config.hidden_size)))
+    batches = by_length([len(ids) for ids in input_ids])
+    # One thread to a batch and a batch to each core: sums that several threads share are rounded as many ways.
+    with (
+        ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        tqdm(total=len(input_ids), desc="embeddings", unit=" movies") as progress,
+    ):
+        for rows, found in pool.map(mean_states, batches):
+            embeddings[rows] = found
+            progress.update(len(rows))
+    return embeddings

@@ -1,0 +1,103 @@
+"""From logits to probabilities that mean what they say, and from probabilities to one class.
+
+This module only applies; `training.calibration` fits all of it on the validation split, and the checkpoint stores it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from movie_ratings.core.arrays import Bools, Floats, Ints, softmax
+from movie_ratings.movies.text import facts_among, has
+
+Rule = Literal["argmax", "prior_corrected", "thresholds"]
+Metric = Literal["balanced_accuracy", "macro_f1", "both"]  # that a rule is chosen for
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One probability out of the logits of one or more models: softmax(the sum of scale times logits, plus bias).
+
+    A scale is one over a temperature, one for each model, so that the surer model counts for more. The bias undoes
+    what a class-weighted loss does to the class shares, which a temperature alone cannot. Source: Alexandari, Kundaje
+    and Shrikumar, "Maximum Likelihood with Bias-Corrected Calibration is Hard-To-Beat at Label Shift Adaptation",
+    ICML 2020.
+    """
+
+    scales: tuple[float, ...]
+    bias: tuple[float, ...]
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Calibrated probabilities, shape (rows, classes), of logits of shape (models, rows, classes)."""
+        return softmax(np.tensordot(np.array(self.scales), logits, axes=1) + np.array(self.bias))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which class to answer: the largest log-probability after ``offsets`` are added, one for each class.
+
+    ``argmax`` has offsets of zero. ``prior_corrected`` subtracts ``strength`` times the log of the class's share in
+    training (logit adjustment; Menon et al., "Long-tail learning via logit adjustment", ICLR 2021): at strength 1 it
+    is the best rule for balanced accuracy, at 0 for accuracy, and macro-F1 is best in between. ``thresholds`` has
+    offsets of its own for each class.
+    """
+
+    rule: Rule
+    strength: float
+    offsets: tuple[float, ...]
+
+    def classes(self, probabilities: Floats) -> Ints:
+        """Class indices, shape (rows,), of probabilities of shape (rows, classes)."""
+        scores: Floats = np.log(np.maximum(probabilities, 1e-12)) + np.array(self.offsets)
+        return scores.argmax(axis=1)
+
+
+STRENGTHS: Final = np.linspace(0.0, 1.2, 25)  # of the prior correction, that are tried
+
+
+def prior_corrected(strength: float, shares: Floats) -> Decision:
+    """The rule that divides each probability by its class's training share to the power of ``strength``."""
+    return Decision("prior_corrected", strength, tuple(float(o) for o in -strength * np.log(shares)))
+
+
+@dataclass(frozen=True)
+class Answering:
+    """From the logits of a model's parts to calibrated probabilities and an answer."""
+
+    calibration: Calibration
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Answerings:
+    """How to answer movies of which the facts are known, and those of which there is little more than a plot.
+
+    Less is known of the latter, so their probabilities must be flatter and their decision another.
+    """
+
+    facts: Answering
+    plot: Answering
+
+    def answer(self, logits: Floats, known: Bools) -> tuple[Floats, Ints]:
+        """Probabilities (rows, classes) and class indices (rows,) of logits (models, rows, classes).
+
+        ``known`` (rows,) comes from `facts_known`.
+        """
+        probabilities = np.zeros(logits.shape[1:])
+        answers = np.zeros(logits.shape[1], dtype=np.int64)
+        for rows, how in ((known, self.facts), (~known, self.plot)):
+            probabilities[rows] = how.calibration.probabilities(logits[:, rows])
+            answers[rows] = how.decision.classes(probabilities[rows])
+        return probabilities, answers
+
+
+ENOUGH: Final = 0.5
+
+
+def facts_known(movies: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Bools:
+    """Whether at least half of the facts among ``fields`` are known of each movie, shape (movies,)."""
+    facts = facts_among(fields)
+    known = [sum(has(movie, field) for field in facts) for movie in movies]
+    return np.array([bool(facts) and count >= ENOUGH * len(facts) for count in known], dtype=bool)

@@ -1,0 +1,1 @@
+"""What a movie is: the record, its text, its label, its split."""

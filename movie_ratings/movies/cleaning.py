@@ -1,0 +1,142 @@
+"""Cleaning: which rows of a table of movies are worth learning from.
+
+Rows pass through memory a batch at a time and wait on disk, in files by ranges of their id, until it is known which of
+them stay: of the whole table, memory holds only what finding duplicates takes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from movie_ratings.core import parquet, storage
+from movie_ratings.movies.film import group_keys
+from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.text import NO_GENRE, normalise
+
+TEXTS: Final = ("title", "original_title", "summary", "original_language")
+LISTS: Final = ("genres", "spoken_languages", "cast", "directors")
+# What `normalise` may change: the texts without it, nearly all, need not be looked at one by one.
+UNUSUAL: Final = r"[\x00-\x1f\x85\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|  |^ | $"
+REASONS: Final = ("no_title", "no_summary", "no_rating", "rating_out_of_range", "few_votes")
+# What finding duplicates takes: the row's number, its id and votes, and the film that it is.
+FILM: Final = {"row": pl.UInt32, "id": pl.Int64, "votes": pl.Int64, "film": pl.String}
+BUCKET: Final = 131_072  # rows that are sorted at a time
+
+
+def clean_table(source: str | Path, target: str | Path, min_votes: int) -> dict[str, Any]:
+    """Write the rows worth keeping, by id; return the count of the others by the first reason that applies to each."""
+    ids = parquet.read_table(source, pa.schema([MOVIE.field("id")]))["id"].to_numpy()
+    dropped = dict.fromkeys(REASONS, 0)
+    films = [pl.DataFrame(schema=FILM)]
+    seen = 0
+    with storage.scratch(target) as folder:
+        with _Buckets(folder, ids) as buckets:
+            for batch in parquet.read_batches(source, MOVIE):
+                movies = normalised(batch).with_row_index("row", seen).with_columns(reason=_reason(min_votes))
+                seen += batch.num_rows
+                for reason, count in movies["reason"].drop_nulls().value_counts().iter_rows():
+                    dropped[reason] += count
+                kept = movies.filter(pl.col("reason").is_null()).drop("reason")
+                keys = group_keys(kept["title"], kept["release_date"]).alias("film")
+                films.append(kept.select("row", "id", pl.col("vote_count").fill_null(0).alias("votes"), keys))
+                buckets.add(kept)
+        stays, duplicates = _distinct(pl.concat(films), seen)
+        written = parquet.write_batches(target, buckets.sorted(stays), MOVIE)
+    return {"rows_in": seen, "rows_out": written, "dropped": dropped | duplicates}
+
+
+def normalised(movies: pa.RecordBatch) -> pl.DataFrame:
+    """The movies with normalised texts, an empty one null; without empty names; with NonGiven for no genres."""
+    found = pl.DataFrame(movies)
+    return found.with_columns(
+        *(_texts(found[name]) for name in TEXTS),
+        *(pl.Series(name, _lists(movies[name])) for name in LISTS),
+    ).with_columns(
+        *(pl.when(pl.col(name) != "").then(name).alias(name) for name in TEXTS),
+        pl.when(pl.col("genres").list.len() > 0).then("genres").otherwise(pl.lit([NO_GENRE])).alias("genres"),
+    )
+
+
+def _texts(column: pl.Series) -> pl.Series:
+    unusual = column.str.contains(UNUSUAL).arg_true()
+    return column.scatter(unusual, pl.Series([normalise(text) for text in column.gather(unusual)], dtype=pl.String))
+
+
+def _lists(column: pa.ListArray) -> pa.ListArray:
+    """The lists with each string normalised, without the empty ones; a null list stays null."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    owners = np.repeat(np.arange(len(column)), lengths)
+    values = _texts(pl.Series(column.flatten(), dtype=pl.String))
+    known = (values.is_not_null() & (values != "")).fill_null(False).to_numpy()
+    counts = np.bincount(owners[known], minlength=len(column))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    strings = values.filter(known).to_arrow().cast(pa.string())
+    return pa.ListArray.from_arrays(offsets, strings, mask=column.is_null())
+
+
+def _reason(min_votes: int) -> pl.Expr:
+    """Why a normalised movie is dropped: one of `REASONS`, or null."""
+    rating, votes = pl.col("vote_average"), pl.col("vote_count").fill_null(0)
+    applies = (
+        pl.col("title").is_null(),
+        pl.col("summary").is_null(),
+        rating.is_null() | rating.is_nan() | (rating == 0),
+        ~rating.is_between(0, 10),
+        votes < min_votes,
+    )
+    return pl.coalesce(*(pl.when(met).then(pl.lit(reason)) for met, reason in zip(applies, REASONS, strict=True)))
+
+
+def _distinct(films: pl.DataFrame, rows: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """Whether each of the ``rows`` stays, and how many were duplicates of what kind."""
+    # Most votes first; among equals the smaller id, then the earlier row, so that nothing is left to chance.
+    ranked = films.sort(["votes", "id", "row"], descending=[True, False, False])
+    by_id = ranked.unique("id", keep="first", maintain_order=True)
+    by_film = by_id.unique("film", keep="first", maintain_order=True)
+    stays = np.zeros(rows, dtype=np.bool_)
+    stays[by_film["row"].to_numpy()] = True
+    return stays, {"duplicate_id": len(ranked) - len(by_id), "duplicate_title_year": len(by_id) - len(by_film)}
+
+
+class _Buckets:
+    """Movies on disk, in files by ranges of their id: sorting all of them takes the memory of one."""
+
+    SCHEMA: Final = MOVIE.append(pa.field("row", pa.uint32()))
+
+    def __init__(self, folder: Path, ids: npt.NDArray[Any]):
+        self._folder = folder
+        self._edges = np.sort(ids)[BUCKET::BUCKET]
+        self._files: dict[int, pa.ipc.RecordBatchFileWriter] = {}
+
+    def __enter__(self) -> "_Buckets":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def add(self, movies: pl.DataFrame) -> None:
+        places = np.searchsorted(self._edges, movies["id"].to_numpy(), side="right")
+        for place in np.unique(places).tolist():
+            if place not in self._files:
+                options = pa.ipc.IpcWriteOptions(compression="lz4")
+                self._files[place] = pa.ipc.new_file(self._path(place), self.SCHEMA, options=options)
+            part = movies.filter(places == place).select(self.SCHEMA.names)
+            self._files[place].write_table(part.to_arrow().cast(self.SCHEMA))
+
+    def sorted(self, stays: npt.NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+        """The movies of the rows that stay, by id."""
+        for place in sorted(self._files):
+            with pa.ipc.open_file(self._path(place)) as file:
+                movies = pl.DataFrame(file.read_all())
+            kept = movies.filter(stays[movies["row"].to_numpy()]).sort("id").select(MOVIE.names)
+            yield from kept.to_arrow().cast(MOVIE).to_batches()
+
+    def _path(self, place: int) -> Path:
+        return self._folder / f"{place}.arrow"

@@ -1,0 +1,1 @@
+"""What serving needs: the exported model and its answers, for one movie or many. No torch."""

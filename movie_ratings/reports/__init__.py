@@ -1,0 +1,1 @@
+"""Pages that people open: charts, tables and their templates."""

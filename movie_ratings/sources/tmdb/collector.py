@@ -1,0 +1,181 @@
+"""Filling the archive: every planned movie is asked for until TMDB has answered."""
+
+import asyncio
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import aiohttp
+import numpy as np
+from pydantic import BaseModel
+from tqdm import tqdm
+
+from movie_ratings.core import storage
+from movie_ratings.core.errors import UserError
+from movie_ratings.params import Tmdb
+from movie_ratings.sources.tmdb import credentials
+from movie_ratings.sources.tmdb.archive import Archive, Batch, Ids
+from movie_ratings.sources.tmdb.client import Client, NoAnswerError
+from movie_ratings.sources.tmdb.details import Details
+from movie_ratings.sources.tmdb.ids import export_name, planned
+from movie_ratings.sources.tmdb.rate import RateLimit
+
+WRITE_SECONDS = 0.1  # an answer is durable this long after it came, and what the disk needs
+DAYS = 14  # the widest window that /movie/changes answers for
+PAGES = 500  # the last page that it has
+# So many movies in a row without an answer are an outage: going on would only fill the list of failures.
+OUTAGE = 200
+
+
+class Changed(BaseModel):
+    """A movie that changed."""
+
+    id: int
+
+
+class Changes(BaseModel):
+    """The answer to /movie/changes."""
+
+    results: list[Changed]
+    total_pages: int
+
+
+async def collect(archive: Archive, params: Tmdb, exports: Path) -> Ids:
+    """Bring the archive to the day of ``params.export_date``; return the planned ids.
+
+    Raises:
+        UserError: no key or a refused one, no ids, or an outage; what was answered until then is kept.
+    """
+    known_as = credentials.load()
+    timeout = aiohttp.ClientTimeout(total=6 * params.timeout, sock_connect=params.timeout, sock_read=params.timeout)
+    # The limit of connections is the number of workers; an unlimited connector leaves it to them.
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+        export = await _export(session, params, exports) if params.ids == "export" else None
+        ids = planned(params, export)
+        client = Client(session, params.api_url, known_as, RateLimit(params.requests_per_second))
+        await _refresh(client, archive, params.export_date)
+        await _ask_all(client, archive, params, ids)
+    return ids
+
+
+async def _export(session: aiohttp.ClientSession, params: Tmdb, folder: Path) -> Path:
+    """Download the day's export unless it is there; a download that is cut short leaves nothing."""
+    assert params.export_date is not None
+    name = export_name(params.export_date)
+    path = folder / re.sub(r"\W+", "-", params.exports_url) / name
+    if path.exists():
+        return path
+    try:
+        # No limit on the whole: 20 MB over a slow line take as long as they take.
+        timeout = aiohttp.ClientTimeout(sock_connect=params.timeout, sock_read=params.timeout)
+        async with session.get(f"{params.exports_url.rstrip('/')}/{name}", timeout=timeout) as response:
+            if response.status != 200:
+                raise UserError(
+                    f"fetch.tmdb.export_date: no export of {params.export_date} at {params.exports_url} "
+                    f"(HTTP {response.status}); TMDB keeps those of the last three months"
+                )
+            bar = tqdm(desc=name, total=response.content_length, unit="B", unit_scale=True)
+            with storage.whole(path) as temporary, temporary.open("wb") as file, bar:
+                async for chunk in response.content.iter_chunked(1 << 20):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise UserError(f"{params.exports_url}/{name}: download failed ({type(error).__name__}); run again") from None
+    return path
+
+
+async def _refresh(client: Client, archive: Archive, day: date | None) -> None:
+    """Mark what changed between the day that the archive is current to and ``day``, window by window."""
+    if day is None:
+        return
+    current = archive.current or day
+    if current == day:
+        archive.set_current(day)
+    while current < day:
+        end = min(day, current + timedelta(days=DAYS - 1))
+        try:
+            changed = await _changes(client, current, end)
+        except NoAnswerError as failed:
+            raise UserError(f"fetch.tmdb: what changed from {current} to {end}: {failed}; run again") from None
+        archive.set_current(end, changed)
+        current = end
+
+
+async def _changes(client: Client, start: date, end: date) -> set[int]:
+    changed: set[int] = set()
+    page = pages = 1
+    while page <= pages:
+        query = {"start_date": start.isoformat(), "end_date": end.isoformat(), "page": str(page)}
+        answer = await client.get("movie/changes", query, Changes)
+        if answer is None:
+            raise NoAnswerError("HTTP 404")
+        pages = answer.value.total_pages
+        if pages > PAGES and start < end:
+            middle = start + (end - start) // 2
+            return await _changes(client, start, middle) | await _changes(client, middle + timedelta(days=1), end)
+        changed |= {movie.id for movie in answer.value.results}
+        page += 1
+    return changed
+
+
+class _Work:
+    """What the workers share: the ids that are left, and the outcomes that wait to be written."""
+
+    def __init__(self, ids: Ids, progress: tqdm):
+        self.ids, self.progress = iter(ids.tolist()), progress
+        self.batch = Batch()
+        self.failed = self.failed_in_a_row = 0
+
+    def take(self) -> Batch:
+        batch, self.batch = self.batch, Batch()
+        return batch
+
+    def count(self, failed: bool) -> None:
+        self.failed += failed
+        self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
+        self.progress.update()
+        if failed:
+            self.progress.set_postfix(failed=self.failed)
+
+
+async def _ask_all(client: Client, archive: Archive, params: Tmdb, ids: Ids) -> None:
+    left = np.setdiff1d(ids, archive.known(params.keep_raw), assume_unique=True)
+    with tqdm(desc="TMDB", total=len(ids), initial=len(ids) - len(left), unit=" movies") as progress:
+        work = _Work(left, progress)
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [group.create_task(_worker(client, params, work)) for _ in range(params.concurrency)]
+                group.create_task(_keep_writing(archive, work, workers))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            archive.add(work.take())
+
+
+async def _worker(client: Client, params: Tmdb, work: _Work) -> None:
+    query = {"append_to_response": "credits", "language": params.language}
+    for movie_id in work.ids:
+        try:
+            answer = await client.get(f"movie/{movie_id}", query, Details)
+        except NoAnswerError as failed:
+            work.batch.failed.append((movie_id, str(failed)))
+            work.count(failed=True)
+            if work.failed_in_a_row >= OUTAGE:
+                raise UserError(
+                    f"fetch.source tmdb: {OUTAGE} movies in a row without an answer (the last: {failed}); "
+                    "what was answered is kept: run again later"
+                ) from None
+            continue
+        if answer is None:
+            work.batch.gone.append(movie_id)
+        else:
+            raw = answer.body if params.keep_raw else None
+            work.batch.found.append((movie_id, answer.value.model_dump_json(exclude_none=True), raw))
+        work.count(failed=False)
+
+
+async def _keep_writing(archive: Archive, work: _Work, workers: list[asyncio.Task[None]]) -> None:
+    while not all(worker.done() for worker in workers):
+        await asyncio.sleep(WRITE_SECONDS)
+        # In a thread: the disk must not hold up the network.
+        await asyncio.to_thread(archive.add, work.take())

@@ -1,0 +1,1 @@
+"""Fitting: the transformer with torch, the linear part with scikit-learn, calibration and decision."""

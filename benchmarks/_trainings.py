@@ -21,6 +21,7 @@ from movie_ratings.core import parquet, storage
 from movie_ratings.core.arrays import Floats
 from movie_ratings.model import checkpoint
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.release import add_year
 from movie_ratings.movies.text import FORMAT, facts_among, without
 from movie_ratings.params import Params
 from movie_ratings.training import pretrained
@@ -58,7 +59,7 @@ class Training:
 
     def run(self) -> None:
         """Train, answer, keep the answers; the linear part is left out, as it is fitted in a moment."""
-        movies: list[dict[str, Any]] = parquet.read_table(CLEAN, MOVIE).to_pylist()
+        movies: list[dict[str, Any]] = add_year(parquet.read_table(CLEAN, MOVIE)).to_pylist()
         facts = facts_among(self.options.text.fields)
         tables = [self.fold.table(movies, part) for part in (self.fold.train, self.fold.validation)]
         alone = changed(self.options, "linear", {"use": False})

@@ -30,6 +30,7 @@ from movie_ratings.evaluation.ceiling import noise_ceiling
 from movie_ratings.evaluation.embeddings import embed
 from movie_ratings.movies.labels import label_shares
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.release import add_year
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import PLOT, TextFormat, facts_among, without
 from movie_ratings.params import Params
@@ -84,7 +85,7 @@ class Study:
     """The movies in folds, and what was answered of each."""
 
     def __init__(self, options: Params):
-        self.table = parquet.read_table(CLEAN, MOVIE)
+        self.table = add_year(parquet.read_table(CLEAN, MOVIE))
         # As train does.
         fields = known_fields(self.table, options.text.fields)
         self.options = options = changed(options, "text", {"fields": fields})
@@ -203,7 +204,7 @@ class Study:
         aged = self.decide(fold, self.logits(fold), "facts")
         kept = self.pooled([self.decide(f, t, "facts") for f, t in zip(self.folds, self.tables, strict=True)])
         mixed = Answers(fold.test, self.labels[fold.test], kept.predicted[fold.test], kept.probabilities[fold.test])
-        years = [self.movies[row]["release_date"].year for row in fold.test]
+        years = [self.movies[row]["year"] for row in fold.test]
         return {
             "time": {
                 "rows": len(fold.test), "years": [min(years), max(years)],

@@ -17,7 +17,7 @@ from movie_ratings.core.command import run_stage
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import CLEAN, EXPLORE_PAGE, EXPLORE_TABLES
 from movie_ratings.movies.record import MOVIE
-from movie_ratings.movies.rows import spread
+from movie_ratings.movies.rows import evenly_spaced
 from movie_ratings.reports import figures
 from movie_ratings.reports.description import LENGTH_STEP, RATING_EDGES, describe, mapping, read_texts
 from movie_ratings.training import pretrained
@@ -31,7 +31,7 @@ def explore() -> None:
     movies = pl.DataFrame(parquet.read_table(CLEAN, pa.schema([MOVIE.field(name) for name in DESCRIBED])))
     if movies.is_empty():
         raise UserError(f"{CLEAN}: no movies to explore")
-    measured = spread(len(movies), MEASURED)
+    measured = evenly_spaced(len(movies), MEASURED)
     tokenizer = pretrained.load_tokenizer(options.model.name).backend_tokenizer
     missing, tokens = read_texts(CLEAN, measured, options.text.fields, tokenizer)
     tables = describe(movies, missing, tokens)

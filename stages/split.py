@@ -22,6 +22,7 @@ from movie_ratings.movies import splits
 from movie_ratings.movies.film import group_keys, position
 from movie_ratings.movies.labels import CLASSES, class_indices, fit_thresholds
 from movie_ratings.movies.record import MOVIE, SPLIT_OF
+from movie_ratings.movies.release import add_year
 
 KNOWN: Final = ("id", "title", "release_date", "vote_average")  # what deciding takes
 # Fixed once, before any model was trained; choosing it by results would be fitting the test split.
@@ -30,11 +31,11 @@ SALT: Final = "split"
 
 def split() -> None:
     options = params.load()
-    known = pl.DataFrame(parquet.read_table(CLEAN, pa.schema([MOVIE.field(name) for name in KNOWN])))
+    known = pl.DataFrame(add_year(parquet.read_table(CLEAN, pa.schema([MOVIE.field(name) for name in KNOWN]))))
     fractions = options.split.fractions.model_dump()
-    keys = group_keys(known["title"], known["release_date"])
+    keys = group_keys(known["title"], known["year"])
     if options.split.by == "time":
-        places = splits.by_year(known["release_date"].dt.year().fill_null(0).to_numpy())
+        places = splits.by_year(known["year"].fill_null(0).to_numpy())
     else:
         places = np.array([position(key, SALT) for key in keys])
     sides = splits.sides_of(places, fractions)

@@ -1,7 +1,6 @@
 """The linear part: its weights in plain Python answer as the library's model that they came from."""
 
 import json
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.model import linear
 from movie_ratings.model.linear import LinearModel, LinearPart, class_logits, facts
 from movie_ratings.movies.labels import Thresholds
-from movie_ratings.movies.record import MOVIE
-from movie_ratings.movies.rows import Movies, spread
+from movie_ratings.movies.record import WITH_YEAR
+from movie_ratings.movies.rows import Movies, evenly_spaced
 from movie_ratings.movies.text import FIELDS, PLOT
 from movie_ratings.params import Linear
 from movie_ratings.training.dataset import drop_fields
@@ -27,12 +26,12 @@ OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2, max_rows=1_000)
 
 
 def rated(movies: list[dict[str, Any]]) -> Rated:
-    table = pa.Table.from_pylist(movies, MOVIE)
+    table = pa.Table.from_pylist(movies, WITH_YEAR)
     return Rated(Movies(table), table["vote_average"].to_numpy(), np.ones(len(movies)))
 
 
 def none() -> Movies:
-    return Movies(pa.Table.from_pylist([], MOVIE))
+    return Movies(pa.Table.from_pylist([], WITH_YEAR))
 
 
 def fit(movies: list[dict[str, Any]], fields: tuple[str, ...] = FIELDS) -> LinearModel:
@@ -96,7 +95,7 @@ def test_a_movie_without_its_facts_is_answered_by_the_model_of_plots() -> None:
     movies = [
         movie
         | {
-            "release_date": date(1990 + n % 20, 1, 1),
+            "year": 1990 + n % 20,
             "runtime": 90,
             "cast": ["A B"],
             "directors": ["C D"],
@@ -122,6 +121,6 @@ def test_of_many_movies_it_looks_at_some_that_stand_all_over_the_table() -> None
     few = Linear(use=True, alphas=[0.01], min_movies=1, max_rows=20)
     part, _ = fit_part(train, dropped, validation, FIELDS, THRESHOLDS, few)
     known = [name for name in part.facts.facts if name.startswith("directors=")]
-    assert sorted(known) == sorted(f"directors=Director {row}" for row in spread(200, 20))
+    assert sorted(known) == sorted(f"directors=Director {row}" for row in evenly_spaced(200, 20))
     part, _ = fit_part(train, train.movies[:0], validation, FIELDS, THRESHOLDS, few)
     assert len([name for name in part.facts.facts if name.startswith("directors=")]) == 20

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def rows(count: int, first: int = 0) -> pa.Table:
     labels = [CLASSES[i] for i in class_indices(movies["vote_average"].to_numpy(), THRESHOLDS)]
     return (
         movies.select(MOVIE.names)
-        .with_columns(rating=pl.col("vote_average"), label=pl.Series(labels))
+        .with_columns(year=pl.col("release_date").dt.year(), rating=pl.col("vote_average"), label=pl.Series(labels))
         .to_arrow()
         .cast(LABELLED)
     )
@@ -160,7 +159,7 @@ def test_a_field_that_no_training_movie_has_is_not_read(
     assert checkpoint.read(tmp_path / "checkpoint").text.fields == ("title", "genres", "runtime", "summary")
     told = "no training movie has year, spoken_languages, directors, cast: the model does not read them"
     assert told in capsys.readouterr().err
-    table = pa.Table.from_pylist([{"genres": [], "release_date": None, "cast": []}, {"cast": ["A"]}], MOVIE)
+    table = pa.Table.from_pylist([{"genres": [], "year": None, "cast": []}, {"cast": ["A"]}], LABELLED)
     assert known_fields(table, FIELDS) == ["title", "genres", "cast", "summary"]
 
 
@@ -291,7 +290,7 @@ def test_deberta_v3_trains_in_full_precision(options: Build, tmp_path: Path, fre
 
 FACTS = [field for field in FIELDS if field not in PLOT]
 WHOLE = {
-    "release_date": date(1999, 3, 31), "runtime": 100, "spoken_languages": ["English"], "directors": ["A B"],
+    "year": 1999, "runtime": 100, "spoken_languages": ["English"], "directors": ["A B"],
     "cast": ["C D"],
 }  # fmt: skip
 

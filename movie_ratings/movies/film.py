@@ -2,12 +2,11 @@
 
 import hashlib
 import unicodedata
-from datetime import date
 
 import polars as pl
 
 
-def group_key(title: str, released: date | None) -> str:
+def group_key(title: str, year: int | None) -> str:
     """A key that is equal for records of the same film: the normalised title and the year of release.
 
     Accents, case, punctuation and spaces do not count: "Amélie" and "AMELIE!" are one title. A title with neither
@@ -21,16 +20,16 @@ def group_key(title: str, released: date | None) -> str:
         # Letters, numbers, and the vowel signs of Indic scripts, which are marks that combine with nothing.
         if unicodedata.category(c)[0] in "LNM" and not unicodedata.combining(c)
     )
-    return f"{letters or title.strip()}|{released.year if released else ''}"
+    return f"{letters or title.strip()}|{'' if year is None else year}"
 
 
-def group_keys(titles: pl.Series, days: pl.Series) -> pl.Series:
+def group_keys(titles: pl.Series, years: pl.Series) -> pl.Series:
     """`group_key` of many: of titles in ASCII, which are most of them, all at once."""
     letters = titles.str.to_lowercase().str.replace_all("[^a-z0-9]", "")
-    keys = letters + "|" + days.dt.year().cast(pl.String).fill_null("")
+    keys = letters + "|" + years.cast(pl.String).fill_null("")
     others = (titles.str.contains(r"[^\x00-\x7F]") | (letters == "")).arg_true()
-    pairs = zip(titles.gather(others), days.gather(others), strict=True)
-    return keys.scatter(others, pl.Series([group_key(title, day) for title, day in pairs], dtype=pl.String))
+    pairs = zip(titles.gather(others), years.gather(others), strict=True)
+    return keys.scatter(others, pl.Series([group_key(title, year) for title, year in pairs], dtype=pl.String))
 
 
 def position(key: str, salt: str) -> float:

@@ -63,8 +63,8 @@ class Movies(Sequence[dict[str, Any]]):
         return [fact for fact, out in zip(self.facts, self.left_out[row], strict=True) if out]
 
 
-def spread(rows: int, most: int) -> Ints:
-    """``most`` row numbers at most, spread evenly over so many ``rows``."""
+def evenly_spaced(rows: int, most: int) -> Ints:
+    """At most ``most`` row numbers at even distances over a table of ``rows`` rows, in rising order."""
     return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))
 
 

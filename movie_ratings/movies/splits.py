@@ -18,7 +18,8 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import CLEAN, SPLITS, THRESHOLDS
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE, SPLIT_OF
-from movie_ratings.movies.rows import spread, within
+from movie_ratings.movies.release import add_year
+from movie_ratings.movies.rows import evenly_spaced, within
 
 NAMES: Final = ("train", "validation", "test")
 
@@ -32,7 +33,7 @@ def read(split: str, most: int | None = None) -> pa.Table:
     stored = parquet.read_table(SPLITS, SPLIT_OF)
     ids = stored["id"].to_numpy()
     rows = np.flatnonzero(pc.equal(stored["split"], split).to_numpy())
-    wanted = rows if most is None else rows[spread(len(rows), most)]
+    wanted = rows if most is None else rows[evenly_spaced(len(rows), most)]
     thresholds = read_thresholds()
     first, parts = 0, []
     for batch in parquet.read_batches(CLEAN, MOVIE):
@@ -58,7 +59,8 @@ def label(movies: pa.RecordBatch, thresholds: Thresholds) -> pa.RecordBatch:
     """The movies with the rating that the label is made of, and the label."""
     ratings = movies["vote_average"]
     labels = np.array(CLASSES)[class_indices(ratings.to_numpy(), thresholds)]
-    return pa.RecordBatch.from_arrays([*movies.columns, ratings, pa.array(labels, pa.string())], schema=LABELLED)
+    columns = [*add_year(movies).columns, ratings, pa.array(labels, pa.string())]
+    return pa.RecordBatch.from_arrays(columns, schema=LABELLED)
 
 
 def origin() -> dict[str, str]:

@@ -6,7 +6,6 @@ Training and serving both call `compose` and `encode`, so what is served is what
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,15 +54,7 @@ def names(movie: Mapping[str, Any], field: str) -> list[str]:
 
 
 def number(movie: Mapping[str, Any], field: str) -> int | None:
-    """The ``year`` of release, which a ``release_date`` tells too, or the ``runtime`` in minutes."""
-    if field == "year" and movie.get("year") is None:
-        released = movie.get("release_date")
-        if isinstance(released, str):  # as JSON and CSV have it
-            try:
-                released = date.fromisoformat(released)
-            except ValueError:
-                return None
-        return released.year if isinstance(released, date) else None
+    """The ``year`` of release or the ``runtime`` in minutes; None if it is unknown."""
     found = movie.get(field)
     return None if not found or found != found else int(found)  # NaN is how tables say that they do not know
 
@@ -75,8 +66,7 @@ def has(movie: Mapping[str, Any], field: str) -> bool:
 
 def without(movie: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
     """The movie as somebody would ask for it who does not know these fields."""
-    dates = {"release_date"} if "year" in fields else set()
-    return {**movie, **dict.fromkeys([*fields, *dates])}
+    return {**movie, **dict.fromkeys(fields)}
 
 
 def compose(movie: Mapping[str, Any], fields: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from movie_ratings.model.decision import facts_known
 from movie_ratings.model.linear import LinearPart
 from movie_ratings.movies import text
 from movie_ratings.movies.labels import CLASSES
+from movie_ratings.movies.release import with_year
 from movie_ratings.prediction import served
 
 RANGES: Final = {"year": (1870, 2100), "runtime": (0, 10_000)}  # minutes
@@ -122,7 +123,7 @@ class Classifier:
             require_movie(movie, f"movie {place + 1}")
         if not movies:
             return []
-        probabilities, answers = self.answer(movies)
+        probabilities, answers = self.answer([with_year(movie) for movie in movies])
         return [
             Prediction(CLASSES[answer], dict(zip(CLASSES, map(float, row), strict=True)))
             for answer, row in zip(answers, probabilities, strict=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.labels import CLASSES
+from movie_ratings.movies.release import with_year
 from movie_ratings.movies.text import NAMES, NUMBERS, has, names, normalise, number, without
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def explain(classifier: "Classifier", movie: Mapping[str, Any]) -> Explanation:
         UserError: the movie cannot be read.
     """
     (prediction,) = classifier.predict([movie])
+    movie = with_year(movie)
     fields = [name for name in classifier.metadata.text.fields if has(movie, name)]
     # More words than tokens never reach the model, and each costs a prediction.
     reach = classifier.metadata.text.max_length

@@ -8,6 +8,7 @@ import polars as pl
 
 from movie_ratings.core import parquet
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.release import add_year
 from movie_ratings.movies.rows import within
 from movie_ratings.movies.text import TextFormat, encode
 
@@ -34,7 +35,7 @@ def read_texts(
     lengths: list[int] = []
     first = 0
     for batch in parquet.read_batches(path, MOVIE):
-        movies = pl.DataFrame(batch)
+        movies = pl.DataFrame(add_year(batch))
         for name in missing:
             missing[name] += _missing(movies[name])
         for part in movies[within(measured, first, len(movies))].iter_slices(ENCODED):

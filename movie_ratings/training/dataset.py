@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import chain, compress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +18,6 @@ from movie_ratings.movies.text import FIELDS, NAMES, PLOT, TextFormat, facts_amo
 from movie_ratings.params import Params
 from movie_ratings.training.frozen import Features
 from movie_ratings.training.tokens import write_tokens
-
-# What text and linear part are made of; the year is that of the release.
-READ: Final = tuple("release_date" if field == "year" else field for field in FIELDS)
 
 
 class Rows(torch.utils.data.Dataset):
@@ -39,7 +36,7 @@ class Rows(torch.utils.data.Dataset):
         options: Params,
         folder: Path,
     ):
-        movies = Movies(pa.concat_tables([train.select(READ), validation.select(READ)]))
+        movies = Movies(pa.concat_tables([train.select(FIELDS), validation.select(FIELDS)]))
         self.train, self.validation = range(train.num_rows), range(train.num_rows, len(movies))
         self.movies = movies
         self.ratings = np.concatenate([table["rating"].to_numpy() for table in (train, validation)])
@@ -98,7 +95,7 @@ class Collator:
 
 def known_fields(movies: pa.Table, fields: Sequence[str]) -> list[str]:
     """Those of ``fields`` that are known of any movie, and title, genres and summary: the others teach nothing."""
-    read = {field: movies["release_date" if field == "year" else field] for field in facts_among(fields)}
+    read = {field: movies[field] for field in facts_among(fields)}
     known = {
         field
         for field, values in read.items()

@@ -13,7 +13,7 @@ from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.model.decision import facts_known
 from movie_ratings.model.linear import LinearModel, LinearPart, facts, logistic_scale, words
 from movie_ratings.movies.labels import Thresholds
-from movie_ratings.movies.rows import Movies, spread
+from movie_ratings.movies.rows import Movies, evenly_spaced
 from movie_ratings.movies.text import PLOT, facts_among
 from movie_ratings.params import Linear
 
@@ -44,10 +44,10 @@ def fit_part(
     movies are looked at.
     """
     if len(train.movies) > options.max_rows:
-        rows = spread(len(train.movies), options.max_rows)
+        rows = evenly_spaced(len(train.movies), options.max_rows)
         train, dropped = train.take(rows), dropped.take(rows) if dropped else dropped
     if len(validation.movies) > options.max_rows:
-        validation = validation.take(spread(len(validation.movies), options.max_rows))
+        validation = validation.take(evenly_spaced(len(validation.movies), options.max_rows))
     kept = np.flatnonzero(facts_known(dropped, fields))
     known = Rated(
         train.movies + dropped.take(kept),

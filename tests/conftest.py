@@ -23,6 +23,7 @@ from movie_ratings import params
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.movies.record import LABELLED, MOVIE
 from movie_ratings.movies.text import normalise
+from movie_ratings.training.dataset import Data
 from movie_ratings.training.fine_tune import fine_tune
 from stages.export import export_checkpoint
 
@@ -156,7 +157,7 @@ def served_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     rows = labelled([first | known, *others])
     train, validation = rows.slice(0, 32), rows.slice(32)
     options = tiny_options(read_params(), tiny_model)
-    fine_tune(train, validation, Thresholds(5.0, 7.0), {}, options, folder / "state", folder / "checkpoint")
+    fine_tune(Data(train, validation, Thresholds(5.0, 7.0), {}), options, folder / "state", folder / "checkpoint")
     return serve(folder / "checkpoint")
 
 

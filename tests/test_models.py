@@ -13,24 +13,25 @@ from torch.nn import functional
 from movie_ratings.evaluation import metrics
 from movie_ratings.model.decision import Answering, Answerings, Calibration, Decision, facts_known, prior_corrected
 from movie_ratings.model.head import OUTPUTS, Head, Objective
+from movie_ratings.model.linear import rating_logits
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.training.calibration import SHARES, fit_calibration, fit_decision
-from movie_ratings.training.objectives import RatingLoss, class_logits
+from movie_ratings.training.objectives import SCALE, RatingLoss, class_logits
 
 THRESHOLDS = Thresholds(5.0, 7.0)
 ONES = torch.ones(3)
 RATINGS = torch.tensor([4.0, 5.0, 6.0, 7.0, 8.5], dtype=torch.float64)
 
 
-def loss(kind: Objective, spread: float = 0.0, gamma: float = 0.0, class_weights: torch.Tensor = ONES) -> RatingLoss:
-    return RatingLoss(Head(kind, 6.0, 2.0), THRESHOLDS, spread, gamma, class_weights)
+def loss(kind: Objective, sigma: float = 0.0, gamma: float = 0.0, class_weights: torch.Tensor = ONES) -> RatingLoss:
+    return RatingLoss(Head(kind, 6.0, 2.0), THRESHOLDS, sigma, gamma, class_weights)
 
 
 def labels(ratings: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     return torch.stack([ratings, torch.ones_like(ratings) if weights is None else weights], dim=1)
 
 
-def test_without_spread_the_loss_is_weighted_cross_entropy() -> None:
+def test_without_soft_labels_the_loss_is_weighted_cross_entropy() -> None:
     logits, weights = torch.randn(5, 3), torch.tensor([2.0, 0.5, 3.0])
     classes = torch.tensor([0, 1, 1, 1, 2])
     expected = functional.cross_entropy(logits, classes, weight=weights, reduction="sum") / 5
@@ -39,7 +40,7 @@ def test_without_spread_the_loss_is_weighted_cross_entropy() -> None:
 
 
 def test_soft_targets_say_that_a_rating_at_a_threshold_could_be_either() -> None:
-    targets = loss("cross_entropy", spread=0.3).targets(RATINGS)
+    targets = loss("cross_entropy", sigma=0.3).targets(RATINGS)
     assert torch.allclose(targets.sum(dim=1), torch.ones(5, dtype=torch.float64))
     assert targets[1].tolist() == pytest.approx([0.5, 0.5, 0.0], abs=1e-3)
     assert targets[2].argmax() == 1
@@ -84,6 +85,15 @@ def test_every_objective_gives_log_probabilities_of_the_classes_in_their_order(o
         assert torch.allclose(logits.exp().sum(dim=1), torch.ones(3), atol=1e-5)
 
 
+def test_a_regressed_rating_gives_the_class_logits_that_the_linear_part_would_give() -> None:
+    outputs = torch.linspace(-4, 4, 41)
+    found = class_logits(outputs[:, None].double(), Head("regression", 6.0, 2.0), THRESHOLDS)
+    expected = rating_logits(6.0 + 2.0 * outputs.double().numpy(), THRESHOLDS, SCALE * 2.0)
+    assert np.allclose(found.numpy(), expected, atol=1e-6)
+    # Far from the thresholds, where float32 rounds one probability to 0, its logarithm stays finite.
+    assert torch.isfinite(class_logits(torch.tensor([[-60.0], [60.0]]), Head("regression", 6.0, 2.0), THRESHOLDS)).all()
+
+
 def test_a_row_counts_as_much_as_its_weight() -> None:
     logits = torch.randn(2, 3)
     alone = [loss("cross_entropy")({"logits": logits[n : n + 1]}, labels(RATINGS[n : n + 1])).item() for n in range(2)]
@@ -93,7 +103,7 @@ def test_a_row_counts_as_much_as_its_weight() -> None:
 
 
 def test_accumulated_batches_weigh_as_one() -> None:
-    focal, logits = loss("focal", spread=0.4, gamma=2.0), torch.randn(5, 3)
+    focal, logits = loss("focal", sigma=0.4, gamma=2.0), torch.randn(5, 3)
     whole = focal({"logits": logits}, labels(RATINGS))
     # The Trainer counts the numbers of the labels: two a row.
     parts = sum(

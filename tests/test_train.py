@@ -26,11 +26,11 @@ from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS, PLOT, TextFormat, has
 from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.training import frozen, pretrained
-from movie_ratings.training.dataset import Collator, Rows, drop_fields, known_fields, vote_weights
-from movie_ratings.training.fine_tune import _last_save, fine_tune
-from movie_ratings.training.inference import ClassLogits
-from stages import train
+from movie_ratings.training import answerings, frozen, pretrained
+from movie_ratings.training.dataset import Collator, Data, TrainingDataset, drop_fields, known_fields, vote_weights
+from movie_ratings.training.fine_tune import fine_tune
+from movie_ratings.training.trainer import last_save
+from movie_ratings.training.transformer import Transformer
 from tests.conftest import frame, learnable, serve
 
 THRESHOLDS = Thresholds(5.0, 7.0)
@@ -48,17 +48,13 @@ def rows(count: int, first: int = 0) -> pa.Table:
     )
 
 
+def splits(train: pa.Table, validation: pa.Table) -> Data:
+    return Data(train, validation, THRESHOLDS, {"data": "x"})
+
+
 def run(options: Params, folder: Path, count: int = 32, validation: pa.Table | None = None) -> dict[str, Any]:
-    return fine_tune(
-        rows(count),
-        rows(20, 100) if validation is None else validation,
-        THRESHOLDS,
-        {"data": "x"},
-        options,
-        folder / "state",
-        folder / "checkpoint",
-        folder / "curves",
-    )
+    data = splits(rows(count), rows(20, 100) if validation is None else validation)
+    return fine_tune(data, options, folder / "state", folder / "checkpoint", folder / "curves")
 
 
 def test_it_overfits_32_movies(options: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +112,8 @@ def test_training_and_serving_see_the_same_tokens(options: Build, tmp_path: Path
     run(chosen, tmp_path)
     classifier = Classifier.load(serve(tmp_path / "checkpoint"))
     tokenizer = pretrained.load_tokenizer(chosen.model.name)
-    trained_on = Rows(rows(32), rows(1), tokenizer, classifier.metadata.text, chosen, tmp_path).input_ids[:32]
+    text, data = classifier.metadata.text, splits(rows(32), rows(1))
+    trained_on = TrainingDataset(data, tokenizer, text, chosen, tmp_path).input_ids[:32]
     assert classifier.encode(rows(32).to_pylist()) == [ids.tolist() for ids in trained_on]
 
 
@@ -133,7 +130,8 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     options: Build, tmp_path: Path, tiny_model: Path
 ) -> None:
     model, tokenizer = pretrained.load_model(str(tiny_model), 0), pretrained.load_tokenizer(str(tiny_model))
-    data = Rows(rows(32), rows(20, 100), tokenizer, TextFormat(("title", "summary"), 32), options(), tmp_path)
+    text = TextFormat(("title", "summary"), 32)
+    data = TrainingDataset(splits(rows(32), rows(20, 100)), tokenizer, text, options(), tmp_path)
     frozen.freeze(model, 1)
     features = frozen.compute_features(model, 1, data.input_ids, 0, tmp_path / "features.npy")
     batch = Collator(0, features)([data[n] for n in range(8)])
@@ -141,8 +139,8 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     with frozen.upper_part(model, 1), torch.inference_mode():
         model.eval()
         found = model(**batch).logits.numpy()
-    whole = ClassLogits(model, Head("cross_entropy", 6.0, 1.0), THRESHOLDS)
-    assert np.allclose(found, whole.of(data.input_ids[:8], 0), atol=2e-3)
+    whole = Transformer(model, tokenizer, Head("cross_entropy", 6.0, 1.0), text, THRESHOLDS)
+    assert np.allclose(found, whole.logits(rows(8).to_pylist()), atol=2e-3)
 
     run(options(train__freeze_layers=1), tmp_path)
     before = AutoModelForSequenceClassification.from_pretrained(tiny_model).state_dict()
@@ -174,7 +172,7 @@ def test_validation_movies_are_answered_alike_however_many_at_a_time(
 ) -> None:
     found = []
     for chunk in (5_000, 7):
-        monkeypatch.setattr(train, "CHUNK", chunk)
+        monkeypatch.setattr(answerings, "CHUNK", chunk)
         found.append(run(options(), tmp_path / str(chunk))["validation"])
     for view in ("facts", "plot"):
         for name in ("balanced_accuracy", "macro_f1", "log_loss"):
@@ -234,7 +232,7 @@ def test_a_save_without_its_state_is_not_continued_from(tmp_path: Path) -> None:
     for step, state in ((5, json.dumps({"global_step": 5})), (9, '{"glob')):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert _last_save(tmp_path) == str(tmp_path / "checkpoint-5")
+    assert last_save(tmp_path) == str(tmp_path / "checkpoint-5")
 
 
 def deberta_as_on_the_hub(folder: Path) -> Path:
@@ -311,7 +309,8 @@ def test_each_epoch_leaves_facts_out_of_other_movies(options: Build, tmp_path: P
     table = rows(200).set_column(
         LABELLED.get_field_index("runtime"), LABELLED.field("runtime"), pa.array([100] * 200, pa.int32())
     )
-    data = Rows(table, rows(20, 300), tokenizer, TextFormat(FIELDS, 32), options(train__epochs=2), tmp_path)
+    text = TextFormat(FIELDS, 32)
+    data = TrainingDataset(splits(table, rows(20, 300)), tokenizer, text, options(train__epochs=2), tmp_path)
 
     def dropped(epoch: int) -> list[bool]:
         data.set_epoch(epoch)
@@ -343,7 +342,7 @@ def test_a_fact_changes_the_answer_and_may_be_left_out(options: Build, tmp_path:
         [m | {"rating": m["vote_average"], "label": label} for m, label in zip(movies, labels, strict=True)], LABELLED
     )
     chosen = options(text__fields=["title", "runtime", "summary"])
-    fine_tune(table, table.slice(0, 100), THRESHOLDS, {}, chosen, tmp_path / "state", tmp_path / "checkpoint")
+    fine_tune(splits(table, table.slice(0, 100)), chosen, tmp_path / "state", tmp_path / "checkpoint")
     classifier = Classifier.load(serve(tmp_path / "checkpoint"))
     asked = [{"title": "Film", "summary": "A story.", "runtime": runtime} for runtime in (80, 160)]
     bad, good = classifier.logits(asked)[1].argmax(axis=1)

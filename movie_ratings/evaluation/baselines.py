@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.model.decision import Answering
-from movie_ratings.model.linear import class_logits, logistic_scale
+from movie_ratings.model.linear import logistic_scale, rating_logits
 from movie_ratings.movies.labels import CLASSES, Thresholds, label_indices, label_shares
 from movie_ratings.movies.text import NUMBERS, compose, names, number
 from movie_ratings.params import BaselineName, Params
@@ -124,8 +124,8 @@ def _tfidf_ridge(data: Data, options: Params) -> Iterator[Candidate]:
     ratings, expected = (np.array([movie["rating"] for movie in part]) for part in (data.train, data.validation))
     for alpha in options.baseline.alphas:
         model = Ridge(alpha=alpha).fit(train, ratings)
-        spread = logistic_scale(np.var(expected - model.predict(held)))
-        logits = [class_logits(model.predict(part), data.thresholds, spread) for part in (held, test)]
+        scale = logistic_scale(np.var(expected - model.predict(held)))
+        logits = [rating_logits(model.predict(part), data.thresholds, scale) for part in (held, test)]
         yield {"alpha": alpha}, logits[0], logits[1]
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import (
 )
 
 from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.model import confusion as model_confusion
 from movie_ratings.model.decision import STRENGTHS, prior_corrected
 from movie_ratings.movies.labels import CLASSES
 
@@ -107,19 +108,8 @@ def paired_difference(labels: Ints, ours: Ints, theirs: Ints, samples: int, seed
 
 
 def fast_scores(labels: Ints, predicted: Ints) -> dict[str, float]:
-    """Accuracy, balanced accuracy and macro-F1 from one confusion matrix: cheap enough for the bootstrap.
-
-    Classes absent from a resample are left out of both means.
-    """
-    confusion = np.bincount(labels * len(CLASSES) + predicted, minlength=len(CLASSES) ** 2)
-    confusion = confusion.reshape(len(CLASSES), len(CLASSES))
-    true, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
-    present = true > 0
-    return {
-        "accuracy": float(hits.sum() / confusion.sum()),
-        "balanced_accuracy": float((hits[present] / true[present]).mean()),
-        "macro_f1": float((2 * hits[present] / (true + answered)[present]).mean()),
-    }
+    """Accuracy, balanced accuracy and macro-F1 from one confusion matrix: cheap enough for the bootstrap."""
+    return model_confusion.scores(model_confusion.confusion_matrix(labels, predicted))
 
 
 def confusion(labels: Ints, predicted: Ints) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Which records are the same film, and where a film stands between 0 and 1."""
+"""Which records are the same film, and the hash of a film that decides its split."""
 
 import hashlib
 import unicodedata
@@ -9,7 +9,7 @@ import polars as pl
 def group_key(title: str, year: int | None) -> str:
     """A key that is equal for records of the same film: the normalised title and the year of release.
 
-    Accents, case, punctuation and spaces do not count: "Amélie" and "AMELIE!" are one title. A title with neither
+    Accents, case, punctuation and spaces make no difference: "Amélie" and "AMELIE!" are one title. A title with neither
     letters nor digits is kept as it is written.
     """
     decomposed = unicodedata.normalize("NFKD", title).casefold()
@@ -24,7 +24,7 @@ def group_key(title: str, year: int | None) -> str:
 
 
 def group_keys(titles: pl.Series, years: pl.Series) -> pl.Series:
-    """`group_key` of many: of titles in ASCII, which are most of them, all at once."""
+    """`group_key` of many movies. Titles in ASCII, nearly all of them, are processed as a column."""
     letters = titles.str.to_lowercase().str.replace_all("[^a-z0-9]", "")
     keys = letters + "|" + years.cast(pl.String).fill_null("")
     others = (titles.str.contains(r"[^\x00-\x7F]") | (letters == "")).arg_true()
@@ -33,6 +33,6 @@ def group_keys(titles: pl.Series, years: pl.Series) -> pl.Series:
 
 
 def position(key: str, salt: str) -> float:
-    """Where a key falls in [0, 1): uniform over keys, the same on every machine, independent between salts."""
+    """A hash of a key in [0, 1): uniform over keys, the same on every machine, independent between salts."""
     digest = hashlib.sha256(f"{salt}:{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8]) / 2**64

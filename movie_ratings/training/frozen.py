@@ -1,7 +1,7 @@
-"""Frozen lower layers: kept as they came, and computed once instead of once an epoch.
+"""Frozen lower layers: they keep their pretrained weights, and their output is computed once, not in every epoch.
 
-The hidden states that leave the highest frozen layer are written to a memory-mapped file; training then feeds them
-to the layers above. Frozen layers run without dropout.
+The hidden states of the highest frozen layer are written to a memory-mapped file. Training reads them from there and
+runs the layers above alone. Frozen layers run without dropout.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from movie_ratings.model.batches import Ids, by_length, pad
 
 
 def freeze(model: PreTrainedModel, layers: int) -> None:
-    """Stop the gradients of the embeddings, the lowest ``layers`` encoder layers and all that those share.
+    """Stop the gradients of the embeddings, the lowest ``layers`` encoder layers and the parameters that they share.
 
-    Position tables that every layer reads (DeBERTa's) are frozen with them: a step on one would change what the
-    frozen layers say.
+    Position tables that every layer reads (DeBERTa's) are frozen too: training them would change the output of the
+    frozen layers.
 
     Raises:
         UserError: the model has no more layers than that, or none that can be found.
@@ -56,7 +56,7 @@ class Features:
 def compute_features(
     model: PreTrainedModel, layers: int, input_ids: Sequence[Ids], pad_id: int, path: Path
 ) -> Features:
-    """Run the frozen layers once over every row and keep what leaves them at ``path``, unless it is there already."""
+    """Run the frozen layers over every row and write their output to ``path``, unless this file exists already."""
     lengths = [len(ids) for ids in input_ids]
     if not path.exists():
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -80,7 +80,7 @@ def compute_features(
 
 
 def require_room(folder: Path, size: int) -> None:
-    """Refuse to fill the disk that ``folder`` is on with ``size`` bytes of hidden states.
+    """Check that the disk of ``folder`` has room for ``size`` bytes of hidden states.
 
     Raises:
         UserError: less than that is free.
@@ -88,14 +88,14 @@ def require_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise UserError(
-            f"train.freeze_layers: what the frozen layers say takes {size / 1e9:,.0f} GB in {folder}, where "
-            f"{free / 1e9:,.0f} GB are free; set it to 0, which trains all layers and keeps nothing"
+            f"train.freeze_layers: the output of the frozen layers takes {size / 1e9:,.0f} GB in {folder}, where "
+            f"{free / 1e9:,.0f} GB are free; set it to 0, which trains all layers and stores no output"
         )
 
 
 @contextlib.contextmanager
 def upper_part(model: PreTrainedModel, layers: int) -> Iterator[None]:
-    """Let ``model`` take the hidden states of `Features` as ``inputs_embeds``, and run only the layers above them."""
+    """Within this context, ``model`` reads hidden states of `Features` as ``inputs_embeds`` and runs the layers above."""
     encoder, name, stack = _encoder(model)
     embeddings = base(model).embeddings
     base(model).embeddings = _Passthrough()
@@ -118,7 +118,7 @@ def _lower_part(model: PreTrainedModel, layers: int) -> Iterator[None]:
 
 
 class _Passthrough(nn.Module):
-    """Stands in for the embeddings: what it is given has been embedded, and more."""
+    """Takes the place of the embeddings and returns its input, which is a hidden state already."""
 
     def forward(self, *_: object, inputs_embeds: torch.Tensor, **__: object) -> torch.Tensor:
         return inputs_embeds

@@ -16,7 +16,7 @@ FENCED: Final = re.compile(r"^(```+|~~~+).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 CODE: Final = re.compile(r"`[^`\n]+`")
 LINK: Final = re.compile(r"\[[^][]*\]\(\s*<?([^\s()<>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
-# A file or a folder of the repository; * stands for any name. DVC makes what is in data/ and models/.
+# A file or a folder of the repository; * and NAME stand for any name. DVC makes what is in data/ and models/.
 NAMED: Final = re.compile(r"`((?:benchmarks|docs|inputs|metrics|movie_ratings|serving|spaces|stages|tests)/[\w./*-]*)`")
 # `stages.NAME` stands for any stage.
 MODULE: Final = re.compile(r"\bpython -m ((?:benchmarks|serving|stages|tests)(?:\.[a-z_]\w*)*)(?!\.?\w)")
@@ -41,7 +41,7 @@ def faults(root: Path) -> Iterator[str]:
             elif anchor and file.suffix == ".md" and anchor not in anchors(file.read_text(encoding="utf-8")):
                 yield f"{page.relative_to(root)}: links to {target}, but no heading has this anchor"
         for path in NAMED.findall(FENCED.sub("", text)):
-            if not any(root.glob(path.rstrip("/"))):
+            if not any(root.glob(path.rstrip("/").replace("NAME", "*"))):
                 yield f"{page.relative_to(root)}: names {path}, which does not exist"
         for module in MODULE.findall(text):
             file = root.joinpath(*module.split("."))

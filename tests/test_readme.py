@@ -172,7 +172,7 @@ def test_a_link_an_anchor_a_path_and_a_module_that_do_not_exist_are_each_reporte
     (tmp_path / "README.md").write_text(
         "# A *house*, drawn `twice`\n## Rooms\n## Rooms\n"
         "[here](#a-house-drawn-twice) [again](#rooms-1) [page](docs/a.md#b) [`code`](docs/a.md) ![](docs/none.png)\n"
-        "[web](https://example.org/none) `[not](a-link)` `tests/check_*.py` `tests/none.py`\n"
+        "[web](https://example.org/none) `[not](a-link)` `tests/*_lock.py` `tests/check_NAME.py` `tests/none.py`\n"
         "```\n[not](a-link)\n# not a heading\n$ python -m tests.none && python -m tests.check_lock\n```\n"
         "[gone](#not-a-heading) `python -m tests.NAME`\n"
     )

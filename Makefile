@@ -44,7 +44,7 @@ lint: setup  ## check style, types, imports, links, generated tables, and that d
 	check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	python -m tests.check_lock
 	python -m tests.check_links
-	python -m benchmarks.readme --check
+	python -m benchmarks.pages --check
 
 fmt: setup  ## format the code and apply ruff's safe fixes
 	ruff check --fix .

@@ -95,7 +95,7 @@ def require_room(folder: Path, size: int) -> None:
 
 @contextlib.contextmanager
 def upper_part(model: PreTrainedModel, layers: int) -> Iterator[None]:
-    """Within this context, ``model`` reads hidden states of `Features` as ``inputs_embeds`` and runs the layers above."""
+    """In this context, ``model`` reads hidden states of `Features` as ``inputs_embeds`` and runs the layers above."""
     encoder, name, stack = _encoder(model)
     embeddings = base(model).embeddings
     base(model).embeddings = _Passthrough()

@@ -55,11 +55,11 @@ def made(root: Path) -> dict[str, str]:
     """Every table, by name, as the files under ``root`` have it."""
     tables = {"split": split_table(_read(root / "metrics/evaluate.json"), _read(root / "metrics/baseline.json"))}
     for source in STUDIES:
-        study = _read(root / f"benchmarks/study-{source}.json")
+        study = _read(root / f"benchmarks/results/study-{source}.json")
         tables[f"study {source}"] = study_table(study)
         tables[f"gain {source}"] = gain_table(study)
         tables[f"parts {source}"] = parts_table(study)
-    study = _read(root / "benchmarks/study-sample.json")
+    study = _read(root / "benchmarks/results/study-sample.json")
     tables["sizes"] = sizes_table(study)
     tables["time"] = scores_table(
         {
@@ -67,10 +67,10 @@ def made(root: Path) -> dict[str, str]:
             "trained on movies of all years": study["time"]["trained_at_random"],
         }
     )
-    scale = _read(root / "benchmarks/scale.json")
+    scale = _read(root / "benchmarks/results/scale.json")
     tables["scale"] = scale_table(scale)
-    tables["prediction"] = prediction_table(scale["prediction"], _read(root / "benchmarks/serving.json"))
-    with (root / "benchmarks/sweep.csv").open(encoding="utf-8", newline="") as file:
+    tables["prediction"] = prediction_table(scale["prediction"], _read(root / "benchmarks/results/serving.json"))
+    with (root / "benchmarks/results/sweep.csv").open(encoding="utf-8", newline="") as file:
         tables["sweep"] = sweep_table(list(csv.DictReader(file)))
     for part in ("objectives", "seeds", "fields"):
         tables[part] = scores_table({name: row for name, row in study[part].items() if name != "folds"})

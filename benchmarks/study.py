@@ -1,7 +1,7 @@
 """The study: how good the model is over five folds of films, every movie answered by a model that never saw it.
 
-Reads data/clean/movies.parquet and params.yaml, writes benchmarks/study-SOURCE.json: the model, its parts and every
-baseline, with facts and without; and, with --part, ablations, objectives, seeds, the learning curve, the split by time.
+Reads data/clean/movies.parquet and params.yaml, writes benchmarks/results/study-SOURCE.json: the model, its parts and
+every baseline, with facts and without; and, with --part, ablations, objectives, seeds, the learning curve, the split by time.
 In each fold, thresholds, settings, epoch, calibration and decision are chosen without the movies that it answers. What
 a training answered is kept in data/study, so that an interrupted study goes on where it stopped. Several trainings run
 beside each other, a thread each: small batches leave most of a second thread idle.
@@ -70,7 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = arguments.part or PARTS
     study = Study(params.load())
-    path = f"benchmarks/study-{study.options.fetch.source}.json"
+    path = f"benchmarks/results/study-{study.options.fetch.source}.json"
     found = storage.read_json(path) if Path(path).exists() else {}
     found |= {"source": study.options.fetch.source, "rows": len(study.movies), "folds": len(study.folds)}
     for part in (part for part in PARTS if part in wanted):

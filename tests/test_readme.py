@@ -44,21 +44,21 @@ def test_the_learning_curve_tells_how_many_movies_an_aim_needs(figures: tuple[fl
 
 
 def test_the_throughput_is_the_committed_one() -> None:
-    found = json.loads((ROOT / "benchmarks/throughput.json").read_text())
+    found = json.loads((ROOT / "benchmarks/results/throughput.json").read_text())
     assert f"{found['ratio']['median']:.1f} times as many movies a second" in README
     three, four = (found["frozen"][layers]["ratio"]["median"] for layers in ("3", "4"))
     assert f"three layers frozen, {three:.1f} times as many again, with four {four:.1f} times" in README
 
 
 def test_the_comparison_with_a_script_is_as_committed() -> None:
-    found = json.loads((ROOT / "benchmarks/scale.json").read_text())["script"]
+    found = json.loads((ROOT / "benchmarks/results/scale.json").read_text())["script"]
     megabytes = found["megabytes"]
     told = f"is {found['times_as_long']['median']:.1f} times as fast with {megabytes['script'] / megabytes['ours']:.1f}"
     assert f"{told} times the memory" in " ".join(README.split())
 
 
 def test_what_kills_tokenising_and_prediction_cost_is_as_committed() -> None:
-    found = json.loads((ROOT / "benchmarks/scale.json").read_text())
+    found = json.loads((ROOT / "benchmarks/results/scale.json").read_text())
     told = " ".join(README.split())
     killed, share = found["killed"], found["tokenising"]["share_of_the_library_alone"]["median"]
     assert killed["different"] == []
@@ -71,7 +71,7 @@ def test_what_kills_tokenising_and_prediction_cost_is_as_committed() -> None:
 
 
 def test_the_collecting_is_as_committed() -> None:
-    found = json.loads((ROOT / "benchmarks/collect.json").read_text())
+    found = json.loads((ROOT / "benchmarks/results/collect.json").read_text())
     slow, fast = found["ceiling_40_latency_100_ms"], found["ceiling_1000_latency_20_ms"]
     text = " ".join(README.split())
     assert f"{slow['sustained']:.1f} a second sustained and at most {slow['most_in_one_second']} in any" in text
@@ -81,7 +81,7 @@ def test_the_collecting_is_as_committed() -> None:
 
 
 def test_the_reading_of_files_is_as_committed() -> None:
-    found = json.loads((ROOT / "benchmarks/files.json").read_text())
+    found = json.loads((ROOT / "benchmarks/results/files.json").read_text())
     read, written = (found[task]["speed_over_pandas"]["median"] for task in ("read", "read_and_write"))
     text = " ".join(README.split())
     assert f"at {read:.2f} times the speed of pandas' bare `read_csv`" in text
@@ -89,13 +89,13 @@ def test_the_reading_of_files_is_as_committed() -> None:
 
 
 def test_the_pipeline_times_are_the_committed_ones() -> None:
-    found = json.loads((ROOT / "benchmarks/pipeline.json").read_text())
+    found = json.loads((ROOT / "benchmarks/results/pipeline.json").read_text())
     assert f"took {found['repro_from_nothing_seconds']:.0f} seconds" in README
     assert f"{found['unchanged_repro_over_dvc_version']['median']:.1f} times as long as `dvc version`" in README
 
 
 def test_the_serving_figures_are_the_committed_ones() -> None:
-    found = json.loads((ROOT / "benchmarks/serving.json").read_text())
+    found = json.loads((ROOT / "benchmarks/results/serving.json").read_text())
     text = " ".join(README.split())
     batch, line, http, over = (found[name] for name in ("batch", "command_line", "http", "overload"))
     megabytes = found["memory"]["resident_megabytes"]
@@ -119,7 +119,7 @@ def test_the_serving_figures_are_the_committed_ones() -> None:
 
 
 def test_the_images_size_is_the_committed_one() -> None:
-    found = json.loads((ROOT / "benchmarks/image.json").read_text())["megabytes"]
+    found = json.loads((ROOT / "benchmarks/results/image.json").read_text())["megabytes"]
     text = " ".join(README.split())
     assert f"{found['packages']:.0f} MB of packages" in text
     assert f"{found['model']:.0f} MB of model" in text

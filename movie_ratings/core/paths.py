@@ -29,7 +29,7 @@ EVALUATE_METRICS: Final = "metrics/evaluate.json"
 EVALUATE_TABLES: Final = "metrics/evaluate"
 PREDICTIONS: Final = "metrics/predictions.csv"
 
-STUDIES: Final = ("benchmarks/study-sample.json", "benchmarks/study-wikidata.json")
+STUDIES: Final = ("benchmarks/results/study-sample.json", "benchmarks/results/study-wikidata.json")
 
 # Outside every output of DVC: what a killed command leaves for the next one.
 STORE: Final = "data/store"

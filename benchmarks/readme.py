@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from movie_ratings.core import paths
 from movie_ratings.reports.titles import TITLES
 
 PAGES = (Path("README.md"), Path("docs/experiments.md"))
@@ -25,8 +26,8 @@ KINDS = ("balanced_accuracy", "macro_f1")
 SCORE = "selection_score"
 MEASURED = {
     SCORE: "expected balanced accuracy",
-    "validation.transformer_alone.log_loss": "log-loss, transformer alone",
-    "validation.facts.log_loss": "log-loss, both parts",
+    "validation.transformer.log_loss": "log-loss, transformer alone",
+    "validation.log_loss": "log-loss, both parts",
     "validation.plot.log_loss": "the same, of title, genres, summary",
 }
 # What the model was meant to reach, by KINDS.
@@ -53,7 +54,7 @@ def main() -> int:
 
 def made(root: Path) -> dict[str, str]:
     """Every table, by name, as the files under ``root`` have it."""
-    tables = {"split": split_table(_read(root / "metrics/evaluate.json"), _read(root / "metrics/baseline.json"))}
+    tables = {"split": split_table(_read(root / paths.EVALUATE_DETAILS), _read(root / paths.BASELINE_DETAILS))}
     for source in STUDIES:
         study = _read(root / f"benchmarks/results/study-{source}.json")
         tables[f"study {source}"] = study_table(study)
@@ -228,7 +229,7 @@ def _cost(figures: Mapping[str, float]) -> str:
 def split_table(evaluated: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:
     """The one split that `dvc repro` scores."""
     head = [f"{evaluated['rows']} test movies", "balanced accuracy", "macro-F1", "accuracy", "log-loss"]
-    named = {"the model": evaluated, "told title, genres and summary alone": evaluated["without_facts"]}
+    named = {"the model": evaluated, "told title, genres and summary alone": evaluated["plot"]}
     named |= {TITLES[name]: row for name, row in baselines.items()}
     rows = [
         [

@@ -3,7 +3,7 @@
 Two variants are made, fp32 and int8 (weights quantised, activations on the fly), and both answer the validation split
 the way they are served. fp32 must agree with torch to a thousandth, or the stage fails. export.variant auto serves int8
 where it gives the same label to at least 99% of the movies and loses at most half a point of balanced accuracy.
-metrics/export.json holds what was measured.
+metrics/details/export.json holds the comparison of both variants with torch.
 """
 
 import shutil
@@ -25,7 +25,8 @@ from movie_ratings.core import storage
 from movie_ratings.core.arrays import softmax
 from movie_ratings.core.command import run_stage
 from movie_ratings.core.errors import UserError
-from movie_ratings.core.paths import CHECKPOINT, EXPORT_METRICS, MODEL
+from movie_ratings.core.paths import CHECKPOINT, EXPORT_DETAILS, MODEL
+from movie_ratings.core.rounding import rounded
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies import splits
@@ -48,7 +49,7 @@ VARIANTS: Final[tuple[Variant, ...]] = ("fp32", "int8")
 def export() -> None:
     options = params.load().export
     found = export_checkpoint(Path(CHECKPOINT), Path(MODEL), splits.read("validation", COMPARED), options.variant)
-    storage.write_json(EXPORT_METRICS, found)
+    storage.write_json(EXPORT_DETAILS, rounded(found))
     figures = found[found["variant"]]
     print(
         f"export: {found['variant']}, {figures['megabytes']:.0f} MB, "
@@ -158,4 +159,4 @@ def _export_graph(logits: ClassLogits, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(export, [MODEL, EXPORT_METRICS])
+    run_stage(export, [MODEL, EXPORT_DETAILS])

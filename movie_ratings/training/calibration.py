@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.model import confusion
 from movie_ratings.model.decision import STRENGTHS, Answering, Calibration, Decision, Metric, Rule, prior_corrected
 
 OFFSETS: Final = np.linspace(0.0, 3.0, 31)
@@ -74,8 +75,6 @@ def expected_scores(decision: Decision, probabilities: Floats) -> tuple[float, f
     """Balanced accuracy and macro-F1 that calibrated probabilities (rows, classes) let expect of a decision."""
     answers = decision.classes(probabilities)
     # Expected confusion matrix, (true class, answered class).
-    confusion = np.stack([probabilities[answers == k].sum(axis=0) for k in range(probabilities.shape[1])], axis=1)
-    true, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
-    balanced_accuracy = (hits / true).mean()
-    macro_f1 = (2 * hits / (true + answered)).mean()
-    return float(balanced_accuracy), float(macro_f1)
+    expected = np.stack([probabilities[answers == k].sum(axis=0) for k in range(probabilities.shape[1])], axis=1)
+    scores = confusion.scores(expected)
+    return scores["balanced_accuracy"], scores["macro_f1"]

@@ -37,6 +37,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from movie_ratings.core import processes, storage
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.core.errors import UserError
+from movie_ratings.core.rounding import rounded
 from movie_ratings.model import checkpoint
 from movie_ratings.model.decision import Answerings, prior_corrected
 from movie_ratings.model.head import OUTPUTS, Head
@@ -207,11 +208,11 @@ class _Curves(TrainerCallback):
             self._live.end()
 
     def _log(self, entry: dict[str, Any], step: int) -> None:
-        names = {"loss": "train_loss", "eval_loss": "validation_loss", "learning_rate": "learning_rate"}
+        names = {"loss": "train_loss", "eval_loss": "validation_loss"}
         names |= {"eval_balanced_accuracy": "validation_balanced_accuracy"}
         self._live.step = step
         for key in names.keys() & entry.keys():
-            self._live.log_metric(names[key], float(entry[key]))
+            self._live.log_metric(names[key], rounded(float(entry[key])))
 
 
 class _Epochs(TrainerCallback):

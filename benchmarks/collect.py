@@ -1,7 +1,7 @@
 """Collecting from TMDB, against a server of our own that speaks like it: rate, faults and kills, and 1.2 million ids.
 
-Writes benchmarks/collect.json. The rates stand beside those of the original's collector, which asked for one movie
-after another.
+Writes benchmarks/results/collect.json. The rates stand beside those of the original's collector, which asked for one
+movie after another.
 """
 
 import json
@@ -32,7 +32,7 @@ from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.ids import planned
 from tests.tmdb_server import KEY, Server, Settings, details, exported, most_in_one_second
 
-OUTPUT = "benchmarks/collect.json"
+OUTPUT = "benchmarks/results/collect.json"
 KILLS = 10
 MANY = 1_200_000
 FETCH = [sys.executable, "-m", "stages.fetch"]

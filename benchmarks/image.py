@@ -2,8 +2,8 @@
 
 Reads the Dockerfile itself, so that the two cannot disagree: RUN pip goes into a fresh virtual environment, COPY into
 an empty folder, then ENTRYPOINT is started as USER in that folder, made read-only, with the environment of ENV alone.
-The service must answer a request to /classifier_post. Writes benchmarks/image.json: the size of what goes in, and the
-seconds until the service was ready. Must be run as root, as a Docker engine would be; Linux.
+The service must answer a request to /classifier_post. Writes benchmarks/results/image.json: the size of what goes in,
+and the seconds until the service was ready. Must be run as root, as a Docker engine would be; Linux.
 """
 
 import json
@@ -25,7 +25,7 @@ from movie_ratings.core import storage
 from movie_ratings.core.command import run_stage
 from movie_ratings.core.errors import UserError
 
-RESULT: Final = "benchmarks/image.json"
+RESULT: Final = "benchmarks/results/image.json"
 CURL: Final = (
     "curl -s -X POST http://127.0.0.1:{port}/classifier_post -H 'Content-Type: application/json' "
     """-d '{{"title": ["The Long Harbour"], "summary": ["A pilot guides a ship home."], "genres": [["Drama"]]}}'"""

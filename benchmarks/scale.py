@@ -1,7 +1,8 @@
 """Scale: seconds, memory and disk of every stage at 10⁴, 10⁵ and 10⁶ invented movies, and what a kill costs.
 
 DVC runs the whole pipeline in a clone of the last commit, with this repository's params.yaml but for a tiny model of
-random weights, so that what is measured is the pipeline's own work. Writes benchmarks/scale.json, a part at a time:
+random weights, so that what is measured is the pipeline's own work. Writes benchmarks/results/scale.json, a part at a
+time:
 
 stages       each stage through DVC, at each size; at the largest once more, with a kill (SIGKILL to DVC and all that it
              started) half-way through each stage: every output must have the bytes of the undisturbed run
@@ -33,7 +34,7 @@ from movie_ratings.core.command import exit_code
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.text import FIELDS, TextFormat, compose, tokenize
 
-OUTPUT: Final = "benchmarks/scale.json"
+OUTPUT: Final = "benchmarks/results/scale.json"
 SIZES: Final = (10_000, 100_000, 1_000_000)
 PREDICTED: Final = (10_000, 100_000, 1_000_000)
 ROUNDS: Final = 3

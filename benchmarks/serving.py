@@ -4,7 +4,7 @@ The same 1,000 movies, the test split's and then the validation split's, answere
 in turns within one run: ours (stages.predict), transformers.pipeline with batches of 32, and the original's recipe
 (transformers, every row padded to 512 tokens, batches of 8). Then one movie from the command line, 64 clients with one
 movie a request, ten times more requests than can be answered, and ten minutes of load with the memory watched. Writes
-benchmarks/serving.json. Needs the pipeline's outputs (dvc repro).
+benchmarks/results/serving.json. Needs the pipeline's outputs (dvc repro).
 """
 
 import argparse
@@ -71,7 +71,7 @@ def main() -> None:
             }
             found["overload"] = over | {"requests_over_capacity": OVERLOAD, "one_client_right_after": after["answered"]}
             found["memory"] = soak(url, lines, process, options.soak)
-    storage.write_json("benchmarks/serving.json", found)
+    storage.write_json("benchmarks/results/serving.json", found)
     print(f"serving: {found['batch']['times_the_original']['median']:.1f} times the original's classifier")
 
 

@@ -3,8 +3,8 @@
 The stage makes two variants: fp32, and int8, with quantised weights and activations. Both predict movies of the
 validation split as they will be served. The stage fails if a probability of fp32 differs from that of torch by more
 than 0.001. With export.variant auto, int8 is served if it predicts the class of torch for at least 99% of the movies
-and loses at most half a percentage point of balanced accuracy; else fp32 is served. metrics/export.json holds the
-figures of both variants.
+and loses at most half a percentage point of balanced accuracy; else fp32 is served. metrics/details/export.json holds
+the figures of both variants.
 """
 
 import shutil
@@ -17,7 +17,8 @@ import pyarrow as pa
 from movie_ratings import params
 from movie_ratings.core import storage
 from movie_ratings.core.command import run_stage
-from movie_ratings.core.paths import CHECKPOINT, EXPORT_METRICS, MODEL
+from movie_ratings.core.paths import CHECKPOINT, EXPORT_DETAILS, MODEL
+from movie_ratings.core.rounding import rounded
 from movie_ratings.evaluation.parity import Parity, choose
 from movie_ratings.movies import splits
 from movie_ratings.prediction import served
@@ -31,7 +32,7 @@ COMPARED: Final = 5_000  # validation movies, at most, that torch and both varia
 def export() -> None:
     options = params.load().export
     found = export_checkpoint(Path(CHECKPOINT), Path(MODEL), splits.read("validation", COMPARED), options.variant)
-    storage.write_json(EXPORT_METRICS, found)
+    storage.write_json(EXPORT_DETAILS, rounded(found))
     figures = found[found["variant"]]
     print(
         f"export: {found['variant']}, {figures['megabytes']:.0f} MB, "
@@ -70,4 +71,4 @@ def build(transformer: Transformer, source: Path, scratch: Path) -> dict[str, Pa
 
 
 if __name__ == "__main__":
-    run_stage(export, [MODEL, EXPORT_METRICS])
+    run_stage(export, [MODEL, EXPORT_DETAILS])

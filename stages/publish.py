@@ -17,7 +17,7 @@ import jinja2
 from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError, first_line
-from movie_ratings.core.paths import BASELINE_METRICS, CHECKPOINT, EVALUATE_METRICS, FETCH_METRICS, MODEL, SPLIT_METRICS
+from movie_ratings.core.paths import BASELINE_DETAILS, CHECKPOINT, EVALUATE_DETAILS, FETCH_DETAILS, MODEL, SPLIT_DETAILS
 from movie_ratings.model import checkpoint
 from movie_ratings.movies.text import FORMAT
 from movie_ratings.prediction import served
@@ -67,7 +67,7 @@ def make_folder(folder: Path, repository: str) -> None:
         raise UserError(f"{CHECKPOINT} and {MODEL} are not of one training; `dvc repro` makes both")
     shutil.copytree(CHECKPOINT, folder)
     shutil.copytree(MODEL, folder, dirs_exist_ok=True)
-    paths = {"test": EVALUATE_METRICS, "baselines": BASELINE_METRICS, "fetch": FETCH_METRICS, "split": SPLIT_METRICS}
+    paths = {"test": EVALUATE_DETAILS, "baselines": BASELINE_DETAILS, "fetch": FETCH_DETAILS, "split": SPLIT_DETAILS}
     card = card_text(repository, model, {name: storage.read_json(path) for name, path in paths.items()})
     (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch.nn import functional
 
 from movie_ratings.evaluation import metrics
+from movie_ratings.model.answers import Answers
 from movie_ratings.model.decision import Answering, Answerings, Calibration, Decision, facts_known, prior_corrected
 from movie_ratings.model.head import OUTPUTS, Head, Objective
 from movie_ratings.model.linear import rating_logits
@@ -147,7 +148,7 @@ def test_a_decision_is_chosen_for_the_metric_that_the_user_names() -> None:
     probabilities = generator.dirichlet([1, 5, 1], size=20_000)
     labels, shares = drawn(probabilities, generator), probabilities.mean(axis=0)
     chosen = {metric: fit_decision("thresholds", probabilities, shares, metric) for metric in SHARES}
-    found = {metric: metrics.fast_scores(labels, how.classes(probabilities)) for metric, how in chosen.items()}
+    found = {metric: metrics.class_scores(labels, how.classes(probabilities)) for metric, how in chosen.items()}
     assert max(found, key=lambda metric: found[metric]["balanced_accuracy"]) == "balanced_accuracy"
     assert max(found, key=lambda metric: found[metric]["macro_f1"]) == "macro_f1"
     assert found["macro_f1"]["macro_f1"] > found["balanced_accuracy"]["macro_f1"] + 0.02
@@ -198,13 +199,13 @@ def test_expected_calibration_error_by_hand() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30))
-def test_the_fast_figures_are_the_library_figures(pairs: list[tuple[int, int]]) -> None:
+def test_the_class_scores_are_the_library_figures(pairs: list[tuple[int, int]]) -> None:
     labels, predicted = np.array(pairs).T
-    fast = metrics.fast_scores(labels, predicted)
+    found = metrics.class_scores(labels, predicted)
     present = sorted(set(labels.tolist()))
     recall = [(predicted[labels == k] == k).mean() for k in present]
-    assert fast["balanced_accuracy"] == pytest.approx(np.mean(recall))
-    assert fast["macro_f1"] == pytest.approx(
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(recall))
+    assert found["macro_f1"] == pytest.approx(
         f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
     )
 
@@ -212,8 +213,8 @@ def test_the_fast_figures_are_the_library_figures(pairs: list[tuple[int, int]]) 
 def test_a_bootstrap_interval_holds_its_figure() -> None:
     labels = np.array([0, 1, 2] * 40)
     predicted = np.where(np.arange(120) % 4 == 0, 1, labels)
-    low, high = metrics.bootstrap(120, lambda i: metrics.fast_scores(labels[i], predicted[i]), 200, 0)["accuracy"]
-    assert low < metrics.fast_scores(labels, predicted)["accuracy"] < high
+    low, high = metrics.bootstrap(120, lambda i: metrics.class_scores(labels[i], predicted[i]), 200, 0)["accuracy"]
+    assert low < metrics.class_scores(labels, predicted)["accuracy"] < high
 
 
 def test_a_decision_applies_its_offsets() -> None:
@@ -224,7 +225,7 @@ def test_a_decision_applies_its_offsets() -> None:
 def test_coverage_keeps_the_most_confident_first() -> None:
     probabilities = np.array([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3]] * 10)
     labels = np.array([0, 1] * 10)
-    found = metrics.coverage(labels, probabilities.argmax(axis=1), probabilities)
+    found = metrics.coverage(Answers(labels, probabilities.argmax(axis=1), probabilities))
     assert [row["coverage"] for row in found] == pytest.approx([n / 10 for n in range(1, 11)])
     assert found[4]["accuracy"] == 1.0
     assert found[-1]["accuracy"] == 0.5

@@ -137,7 +137,7 @@ def test_kills_at_any_moment_lose_nothing(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert pq.read_table("data/raw/movies.parquet").equals(expected(in_export(server.settings), server.settings))
     assert Path("data/raw/failed.jsonl").read_text() == ""
-    assert json.loads(Path("metrics/fetch.json").read_text())["rows"] == len(in_export(server.settings))
+    assert json.loads(Path("metrics/details/fetch.json").read_text())["rows"] == len(in_export(server.settings))
     # A kill costs what came in the last quarter of a second; no other answer was asked for again.
     assert sum(n - 1 for n in server.statistics()["served"].values()) <= 3 * 0.25 * 150 * 1.2
     # And the key is nowhere: not in what was printed, not in any file.

@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from movie_ratings.core.arrays import Floats, Ints, softmax
 from movie_ratings.core.errors import UserError
-from movie_ratings.model import checkpoint, linear
-from movie_ratings.model.confusion import confusion_matrix, scores
+from movie_ratings.model import checkpoint, confusion, linear
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.labels import label_indices
 from movie_ratings.prediction import served
@@ -77,7 +76,7 @@ class Parity:
         }
 
     def _scores(self, predicted: Ints) -> dict[str, float]:
-        found = scores(confusion_matrix(self._labels, predicted))
+        found = confusion.scores(confusion.matrix(self._labels, predicted))
         return {name: found[name] for name in ("balanced_accuracy", "macro_f1")}
 
 

@@ -1,27 +1,40 @@
-"""Scores of a confusion matrix. Training chooses by these scores, and evaluation reports the same ones."""
+"""Confusion matrices, of shape (true classes, predicted classes), and the scores that follow from one.
+
+The entries are counts, or expected counts where the true class of each movie is uncertain.
+"""
 
 import numpy as np
 
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.movies.labels import CLASSES
 
-
-def confusion_matrix(labels: Ints, predicted: Ints) -> Ints:
-    """Counts by true class (rows) and predicted class (columns) of class indices, both of shape (movies,)."""
-    counts = np.bincount(labels * len(CLASSES) + predicted, minlength=len(CLASSES) ** 2)
-    return counts.reshape(len(CLASSES), len(CLASSES))
+Confusion = Floats | Ints
 
 
-def scores(confusion: Ints | Floats) -> dict[str, float]:
-    """Accuracy, balanced accuracy and macro-F1 of a confusion matrix (true classes, predicted classes).
+def matrix(labels: Ints, predicted: Ints) -> Ints:
+    """Count the movies of each true and predicted class; both arguments are class indices of shape (movies,)."""
+    cells = np.bincount(labels * len(CLASSES) + predicted, minlength=len(CLASSES) ** 2)
+    return cells.reshape(len(CLASSES), len(CLASSES))
 
-    The entries are counts, or expected counts when each movie counts for every class with its probability. Both means
-    leave out the classes of which no movie is: a bootstrap resample may lack a class.
-    """
-    true, predicted, hits = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
-    present = true > 0
+
+def class_figures(confusion: Confusion) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of each class, each of shape (classes,); 0 where the denominator is 0."""
+    counts = np.asarray(confusion, dtype=np.float64)
+    true, predicted, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
+    return _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted)
+
+
+def scores(confusion: Confusion) -> dict[str, float]:
+    """Accuracy, balanced accuracy and macro-F1; classes without a true movie are left out of the two means."""
+    _, recall, f1 = class_figures(confusion)
+    present = confusion.sum(axis=1) > 0
     return {
-        "accuracy": float(hits.sum() / confusion.sum()),
-        "balanced_accuracy": float((hits[present] / true[present]).mean()),
-        "macro_f1": float((2 * hits[present] / (true + predicted)[present]).mean()),
+        "accuracy": float(np.trace(confusion) / confusion.sum()),
+        "balanced_accuracy": float(recall[present].mean()),
+        "macro_f1": float(f1[present].mean()),
     }
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    ratio: Floats = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return ratio

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class FetchReport:
-    """Counts for metrics/fetch.json, and what could not be had for data/raw/failed.jsonl, each with its reason."""
+    """Counts for metrics/details/fetch.json; what could not be had, with its reason, for data/raw/failed.jsonl."""
 
     counts: dict[str, int] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)

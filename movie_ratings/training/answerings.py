@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import log_loss
 
 from movie_ratings.core.arrays import Floats, Ints
-from movie_ratings.model.confusion import confusion_matrix, scores
+from movie_ratings.model import confusion
 from movie_ratings.model.decision import Answering, Answerings
 from movie_ratings.model.linear import LinearPart
 from movie_ratings.movies.labels import CLASSES, class_indices, class_shares, label_shares
@@ -61,7 +61,7 @@ def fit_answerings(
 
 def _figures(how: Answering, logits: Floats, labels: Ints) -> dict[str, Any]:
     probabilities = how.calibration.probabilities(logits)
-    found = scores(confusion_matrix(labels, how.decision.classes(probabilities)))
+    found = confusion.scores(confusion.matrix(labels, how.decision.classes(probabilities)))
     return {
         "balanced_accuracy": found["balanced_accuracy"],
         "macro_f1": found["macro_f1"],

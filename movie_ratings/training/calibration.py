@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from movie_ratings.core.arrays import Floats, Ints
-from movie_ratings.model.confusion import scores
+from movie_ratings.model import confusion
 from movie_ratings.model.decision import STRENGTHS, Answering, Calibration, Decision, Metric, Rule, prior_corrected
 
 OFFSETS: Final = np.linspace(0.0, 3.0, 31)
@@ -82,4 +82,4 @@ def expected_scores(decision: Decision, probabilities: Floats) -> dict[str, floa
     """
     predicted = decision.classes(probabilities)
     expected = [probabilities[predicted == k].sum(axis=0) for k in range(probabilities.shape[1])]
-    return scores(np.stack(expected, axis=1))
+    return confusion.scores(np.stack(expected, axis=1))

@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 
 from movie_ratings.core import processes
+from movie_ratings.core.rounding import rounded
 from movie_ratings.training.dataset import TrainingDataset
 
 # The Trainer's name of a figure, and the name of its curve.
@@ -47,7 +48,7 @@ class Curves(TrainerCallback):
     def _log(self, entry: dict[str, Any], step: int) -> None:
         self._live.step = step
         for key in LOGGED.keys() & entry.keys():
-            self._live.log_metric(LOGGED[key], float(entry[key]))
+            self._live.log_metric(LOGGED[key], rounded(float(entry[key])))
 
 
 class Epochs(TrainerCallback):

@@ -89,7 +89,7 @@ def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant:
                 "label_agreement": float((predicted == answers).mean()),
                 "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
                 "macro_f1": float(f1_score(labels, predicted, average="macro")),
-                "megabytes": (folder / served.MODEL).stat().st_size / 1e6,
+                "megabytes": (folder / served.GRAPH).stat().st_size / 1e6,
             }
         difference = found["fp32"]["largest_probability_difference"]
         if not difference <= LARGEST_DIFFERENCE:

@@ -2,7 +2,7 @@
 
 The instructions are read from the Dockerfile itself. RUN pip installs into a fresh virtual environment, and COPY copies
 into an empty folder. Then ENTRYPOINT runs as USER in that folder, which is read-only, with no environment but ENV. The
-service must answer the original's curl line. Writes benchmarks/image.json: the size of the contents in megabytes,
+service must answer a request to /classifier_post. Writes benchmarks/image.json: the size of the contents in megabytes,
 and the seconds until the service was ready. Requires Linux and root, as a Docker engine does.
 """
 
@@ -59,7 +59,7 @@ def build(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
         if name == "RUN" and "pip install" in rest:
             command = rest.replace("/opt/venv", str(environment)).replace("python -m venv", f"{sys.executable} -m venv")
             subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)
-        elif name == "COPY" and not rest.startswith("--from") and not rest.endswith(" ."):
+        elif name == "COPY" and not rest.startswith("--from") and not rest.endswith(" ./"):
             source, target = rest.split()
             shutil.copytree(source, app / target, ignore=shutil.ignore_patterns("__pycache__"))
     parts = {"packages": environment, "model": app / "models", "code": app}

@@ -78,7 +78,6 @@ def serve(options: argparse.Namespace) -> None:
         limit_concurrency=1_000,
     )
     with _listen(options.host, options.port) as listener:
-        LOG.info("serving", extra={"details": {"address": listener.getsockname()[:2], "version": classifier.version}})
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(Server(config, service), listener, service, options))
@@ -118,6 +117,9 @@ async def _run(server: Server, listener: socket.socket, service: Service, option
         task.add_done_callback(loading.discard)
 
     loop.add_signal_handler(signal.SIGHUP, swap)
+    # Not before the handler is set: until then, SIGHUP would end the process.
+    address, version = listener.getsockname()[:2], service.classifier.version
+    LOG.info("serving", extra={"details": {"address": address, "version": version}})
     await server.serve(sockets=[listener])
 
 

@@ -1,4 +1,4 @@
-"""Predictions beside the true labels: what every figure of merit is computed from."""
+"""Predictions of labelled movies, beside their labels: what metrics are computed from."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,11 @@ from movie_ratings.core.arrays import Floats, Ints
 
 @dataclass(frozen=True)
 class Answers:
-    """Predictions for a set of movies.
+    """True classes, predicted classes and calibrated probabilities of the same movies, in the same order.
 
-    ``labels`` (the true classes) and ``predicted`` are class indices of shape (movies,); ``probabilities`` has shape
-    (movies, classes).
+    ``labels`` and ``predicted`` (movies,) hold indices into `movie_ratings.movies.labels.CLASSES`; ``probabilities``
+    has the shape (movies, classes). The predicted class comes from the decision rule and need not be the one with the
+    largest probability.
     """
 
     labels: Ints

@@ -2,10 +2,8 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 import numpy as np
 from markupsafe import Markup
@@ -13,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from movie_ratings.core import storage
+from movie_ratings.reports import templates
 
 matplotlib.rcParams.update({"svg.hashsalt": "movie-ratings", "font.size": 9, "axes.spines.top": False})
 matplotlib.rcParams.update({"axes.spines.right": False, "svg.fonttype": "none"})
@@ -22,15 +21,8 @@ COLOURS = (COLOUR, "#c4622d", "#4f8a4c")
 
 def write_page(path: str, template: str, **values: Any) -> None:
     """Render a template of the folder pages to ``path``; every value is escaped except the charts of this module."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     with storage.whole(path) as temporary:
-        temporary.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+        temporary.write_text(templates.render(template, **values), encoding="utf-8")
 
 
 def bars(values: Mapping[str, float], label: str) -> Markup:

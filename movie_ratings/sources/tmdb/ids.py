@@ -126,7 +126,7 @@ def _movielens(path: Path) -> Iterator[int]:
             if cell := (row["tmdbId"] or "").strip():
                 yield _id(cell, f"{path} line {reader.line_num}")
     except csv.Error as error:
-        raise UserError(f"{path} line {reader.line_num}: {error}") from None
+        raise UserError(f"{path} line {reader.line_num + 1}: {error}") from None
 
 
 def _listed(path: Path) -> Iterator[int]:

@@ -134,7 +134,7 @@ def epoch(
             hidden = np.zeros((*input_ids.shape, model.config.hidden_size), dtype=np.float32)
             for place, row in zip(hidden, rows, strict=True):
                 place[: lengths[row]] = features[row]
-            inputs = {"inputs_embeds": torch.from_numpy(hidden)}
+            inputs[frozen.FEATURES] = torch.from_numpy(hidden)
         logits = model(**inputs, attention_mask=torch.from_numpy(mask)).logits
         functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)).backward()
         optimizer.step()

@@ -19,7 +19,7 @@ from movie_ratings.movies.labels import Thresholds
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS, NAMES, PLOT, TextFormat, facts_among
 from movie_ratings.params import Params
-from movie_ratings.training.frozen import Features
+from movie_ratings.training.frozen import FEATURES, Features
 from movie_ratings.training.tokens import write_tokens
 
 
@@ -93,7 +93,7 @@ class TrainingDataset(torch.utils.data.Dataset):
 
 
 class Collator:
-    """Pads a batch to its longest row: token ids or, with ``features``, the hidden states of the frozen layers."""
+    """Pads a batch to its longest row: token ids and, with ``features``, the hidden states of the frozen layers."""
 
     def __init__(self, pad_id: int, features: Features | None):
         self.pad_id, self.features = pad_id, features
@@ -101,21 +101,22 @@ class Collator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The tensors of a batch of items of `TrainingDataset`.
 
-        ``attention_mask`` is (rows, tokens), ``labels`` (rows, 2). With features, ``inputs_embeds`` is (rows, tokens,
-        hidden size); without them, ``input_ids`` is (rows, tokens).
+        ``input_ids`` and ``attention_mask`` are (rows, tokens), ``labels`` (rows, 2), ``features``, where there are
+        any, (rows, tokens, hidden size).
         """
         ids, mask = pad([row["input_ids"] for row in rows], self.pad_id)
         batch = {
+            "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "labels": torch.tensor([row["labels"] for row in rows], dtype=torch.float64),
         }
         if self.features is None:
-            return batch | {"input_ids": torch.from_numpy(ids)}
+            return batch
         states = [self.features[row["place"]] for row in rows]
         hidden = np.zeros((*ids.shape, states[0].shape[1]), dtype=np.float32)
         for place, state in zip(hidden, states, strict=True):
             place[: len(state)] = state
-        return batch | {"inputs_embeds": torch.from_numpy(hidden)}
+        return batch | {FEATURES: torch.from_numpy(hidden)}
 
 
 def known_fields(movies: pa.Table, fields: Sequence[str]) -> list[str]:

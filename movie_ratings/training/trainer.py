@@ -8,14 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from movie_ratings.core import processes, storage
-from movie_ratings.core.arrays import Floats
 from movie_ratings.core.errors import UserError
 from movie_ratings.params import Train
 from movie_ratings.training import frozen
@@ -44,7 +42,6 @@ def train(
         if layers := options.freeze_layers:
             path = state / "features.npy"
             features = frozen.compute_features(model, layers, dataset.input_ids, transformer.pad_id, path)
-            _require_parity(transformer, layers, features, dataset)
         resume = last_save(state)
     if resume:
         print(f"train: continuing from step {resume.rpartition('-')[2]} of an interrupted run", file=sys.stderr)
@@ -135,21 +132,3 @@ def last_save(state: Path) -> str | None:
         except (FileNotFoundError, ValueError):
             storage.remove(Path(newest))
     return None
-
-
-def _require_parity(transformer: Transformer, layers: int, features: frozen.Features, dataset: TrainingDataset) -> None:
-    """Check on a few rows that the layers above the frozen ones give the outputs of the whole model."""
-    model, pad_id = transformer.model, transformer.pad_id
-    few = [dataset[row] for row in range(min(8, len(dataset)))]
-
-    def outputs(batch: dict[str, torch.Tensor]) -> Floats:
-        with torch.inference_mode():
-            tensors = {name: value.to(model.device) for name, value in batch.items() if name != "labels"}
-            found: Floats = model(**tensors).logits.float().cpu().numpy()
-        return found
-
-    model.eval()
-    with frozen.upper_part(model, layers):
-        found = outputs(Collator(pad_id, features)(few))
-    if not np.allclose(found, outputs(Collator(pad_id, None)(few)), atol=1e-2):
-        raise UserError(f"train.freeze_layers: {type(model).__name__} cannot be run in two parts; set it to 0")

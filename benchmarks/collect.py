@@ -30,7 +30,7 @@ from movie_ratings.movies.record import MOVIE
 from movie_ratings.sources.tmdb.archive import Archive, Batch
 from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.ids import planned
-from tests.tmdb_server import KEY, Server, Settings, details, exported, most_in_one_second
+from tests.support.tmdb import KEY, Server, Settings, details, exported, most_in_one_second
 
 OUTPUT = "benchmarks/collect.json"
 KILLS = 10

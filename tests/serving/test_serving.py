@@ -19,7 +19,7 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.prediction.classifier import Classifier
 from serving.batching import BATCH, Batcher, BusyError
 from tests.conftest import ROOT, last_line
-from tests.server import Server
+from tests.support.service import Server
 
 MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}
 

@@ -31,7 +31,7 @@ from movie_ratings.sources.tmdb.archive import Archive
 from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.rate import RateLimit
 from tests.conftest import ROOT
-from tests.tmdb_server import KEY, Server, Settings, details, most_in_one_second
+from tests.support.tmdb import KEY, Server, Settings, details, most_in_one_second
 
 Collect = Callable[..., tuple[pa.Table, FetchReport]]
 

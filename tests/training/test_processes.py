@@ -17,7 +17,7 @@ from movie_ratings.core import parquet
 from movie_ratings.movies.record import MOVIE, SPLIT_OF
 from movie_ratings.prediction.classifier import Classifier
 from tests.conftest import ROOT, serve
-from tests.test_train import rows
+from tests.training.test_fine_tune import rows
 
 ONE = ["-m", "stages.train"]
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stages.train"]

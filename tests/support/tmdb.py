@@ -1,6 +1,6 @@
 """A server that speaks like TMDB, over real HTTP, with the latency and the faults that it is told to have.
 
-`python -m tests.tmdb_server '{"movies": 100}'` prints its port and serves until it is stopped; `Server` does that for
+`python -m tests.support.tmdb '{"movies": 100}'` prints its port and serves until it is stopped; `Server` does that for
 a test or a benchmark. Everything that it says is a pure function of its settings and of the movie's number.
 """
 
@@ -201,7 +201,7 @@ class Server:
         self.settings = Settings(**settings)
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "tests.tmdb_server", json.dumps(asdict(self.settings))]
+        command = [sys.executable, "-m", "tests.support.tmdb", json.dumps(asdict(self.settings))]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import readme
 from benchmarks._clone import STAGES
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 
 README = (ROOT / "README.md").read_text()
 

@@ -8,7 +8,7 @@ from benchmarks.generate import BLOCK, generate
 from movie_ratings.movies.film import group_key
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Clean
-from tests.movies.test_cleaning import cleaned
+from tests.support.builders import cleaned
 
 
 def table(rows: int, seed: int = 0) -> pl.DataFrame:

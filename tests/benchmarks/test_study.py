@@ -13,7 +13,7 @@ from benchmarks._folds import by_film, by_time, smaller
 from movie_ratings.core import parquet
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Params
-from tests.conftest import frame, learnable
+from tests.support.builders import frame, learnable
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.command import exit_code, lock_outputs
 from movie_ratings.core.errors import UserError
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 
 BATCH = pa.RecordBatch.from_pydict({"n": list(range(1000))})
 

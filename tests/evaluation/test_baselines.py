@@ -10,7 +10,7 @@ from movie_ratings.evaluation import baselines
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.movies.text import FIELDS
 from movie_ratings.params import BaselineName, Params
-from tests.conftest import labelled, learnable
+from tests.support.builders import labelled, learnable
 
 
 @pytest.mark.parametrize(

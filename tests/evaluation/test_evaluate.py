@@ -11,7 +11,7 @@ from movie_ratings.evaluation.ceiling import noise_ceiling
 from movie_ratings.evaluation.slices import FEWEST, keys, slices
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.prediction.classifier import Classifier
-from tests.conftest import learnable
+from tests.support.builders import learnable
 
 THRESHOLDS = Thresholds(5.0, 7.0)
 

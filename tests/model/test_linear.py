@@ -20,7 +20,7 @@ from movie_ratings.movies.text import FIELDS, PLOT
 from movie_ratings.params import Linear
 from movie_ratings.training.dataset import drop_fields
 from movie_ratings.training.ridge import WORD_SCALE, Rated, fit_linear, fit_part
-from tests.conftest import learnable
+from tests.support.builders import learnable
 
 THRESHOLDS = Thresholds(5.0, 7.0)
 OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2, max_rows=1_000)

@@ -1,5 +1,4 @@
 import random
-import tempfile
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from movie_ratings.movies.film import group_key, group_keys
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.text import normalise
 from movie_ratings.params import Clean
-from tests.conftest import frame, movie
+from tests.support.builders import cleaned, frame, movie
 
 OPTIONS = Clean(min_votes=10)
 WITH_FILES = settings(deadline=None, max_examples=40)
@@ -35,15 +34,6 @@ MOVIES = st.lists(
     ),
     max_size=12,
 )
-
-
-def cleaned(movies: pl.DataFrame, options: Clean) -> tuple[pl.DataFrame, dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = (Path(folder, f"{name}.parquet") for name in ("raw", "clean"))
-        parquet.write_table(source, movies.to_arrow().cast(MOVIE))
-        counts = clean_table(source, target, options.min_votes)
-        assert sorted(path.name for path in Path(folder).iterdir()) == ["clean.parquet", "raw.parquet"]
-        return pl.read_parquet(target), counts
 
 
 def test_each_row_is_dropped_for_the_first_reason_that_applies() -> None:

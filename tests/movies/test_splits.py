@@ -20,7 +20,7 @@ from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.splits import NAMES
 from movie_ratings.params import Labels
 from stages import split
-from tests.conftest import ROOT, frame, learnable, movie
+from tests.support.builders import ROOT, frame, learnable, movie
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 LABELS = Labels(scheme="mean_std", std=1.0, quantiles=[0.16, 0.84], fixed=[5.0, 7.0])

@@ -17,7 +17,7 @@ from movie_ratings.prediction.bulk import BATCH
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.movie_files import Writer
 from stages import predict
-from tests.conftest import last_line
+from tests.support.builders import last_line
 
 
 def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages import predict
-from tests.conftest import ROOT, learnable
+from tests.support.builders import ROOT, learnable
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-ray.txt")
 

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks.image import parse
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 
 INSTRUCTIONS = parse((ROOT / "Dockerfile").read_text())
 

@@ -11,7 +11,7 @@ from movie_ratings.core.paths import EXPLORE_PAGE
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Params
 from stages import explore
-from tests.conftest import frame, movie
+from tests.support.builders import frame, movie
 
 
 @pytest.fixture

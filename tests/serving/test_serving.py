@@ -18,7 +18,7 @@ import pytest
 from movie_ratings.core.errors import UserError
 from movie_ratings.prediction.classifier import Classifier
 from serving.batching import BATCH, Batcher, BusyError
-from tests.conftest import ROOT, last_line
+from tests.support.builders import ROOT, last_line
 from tests.support.service import Server
 
 MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}

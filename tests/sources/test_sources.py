@@ -20,7 +20,7 @@ from movie_ratings.params import Fetch
 from movie_ratings.sources import sample
 from movie_ratings.sources.fetch_report import FetchReport
 from movie_ratings.sources.wikidata import summary
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 
 
 def wikidata(limit: int | None) -> Fetch:

@@ -30,7 +30,7 @@ from movie_ratings.sources.tmdb import client, collector, credentials
 from movie_ratings.sources.tmdb.archive import Archive
 from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.rate import RateLimit
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 from tests.support.tmdb import KEY, Server, Settings, details, most_in_one_second
 
 Collect = Callable[..., tuple[pa.Table, FetchReport]]

@@ -17,7 +17,7 @@ from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.training import pretrained
 from movie_ratings.training.inference import ClassLogits
 from stages import export
-from tests.training.test_fine_tune import deberta_as_on_the_hub, rows, run
+from tests.support.checkpoints import deberta_as_on_the_hub, rows, run
 
 Build = Callable[..., Params]
 

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 
 from movie_ratings import params
 from movie_ratings.core import paths
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 
 SOURCES = get_args(params.Fetch.model_fields["source"].annotation)
 

@@ -15,7 +15,7 @@ import pytest
 
 from movie_ratings.prediction.classifier import Classifier
 from stages import publish
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 
 
 class Server:

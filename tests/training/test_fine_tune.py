@@ -11,17 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pytest
-import sentencepiece
 import torch
-from transformers import AutoModelForSequenceClassification, DebertaV2Config, DebertaV2ForSequenceClassification
+from transformers import AutoModelForSequenceClassification
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.model import checkpoint
 from movie_ratings.model.head import OUTPUTS, Head
-from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS, PLOT, TextFormat, has
@@ -32,34 +29,10 @@ from movie_ratings.training.dataset import Collator, Rows, drop_fields, known_fi
 from movie_ratings.training.fine_tune import _last_save, fine_tune
 from movie_ratings.training.inference import ClassLogits
 from stages import train
-from tests.conftest import frame, learnable, serve
+from tests.support.builders import learnable
+from tests.support.checkpoints import THRESHOLDS, deberta_as_on_the_hub, rows, run, serve
 
-THRESHOLDS = Thresholds(5.0, 7.0)
 Build = Callable[..., Params]
-
-
-def rows(count: int, first: int = 0) -> pa.Table:
-    movies = frame(*learnable(first + count)[first:])
-    labels = [CLASSES[i] for i in class_indices(movies["vote_average"].to_numpy(), THRESHOLDS)]
-    return (
-        movies.select(MOVIE.names)
-        .with_columns(rating=pl.col("vote_average"), label=pl.Series(labels))
-        .to_arrow()
-        .cast(LABELLED)
-    )
-
-
-def run(options: Params, folder: Path, count: int = 32, validation: pa.Table | None = None) -> dict[str, Any]:
-    return fine_tune(
-        rows(count),
-        rows(20, 100) if validation is None else validation,
-        THRESHOLDS,
-        {"data": "x"},
-        options,
-        folder / "state",
-        folder / "checkpoint",
-        folder / "curves",
-    )
 
 
 def test_it_overfits_32_movies(options: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -236,44 +209,6 @@ def test_a_save_without_its_state_is_not_continued_from(tmp_path: Path) -> None:
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     assert _last_save(tmp_path) == str(tmp_path / "checkpoint-5")
-
-
-def deberta_as_on_the_hub(folder: Path) -> Path:
-    """config.json, spm.model, tokenizer_config.json and a half-precision pytorch_model.bin, nothing else."""
-    folder.mkdir()
-    corpus = folder.parent / "corpus.txt"
-    corpus.write_text("\n".join(f"{m['title']} {m['summary']}" for m in learnable(300)))
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(folder / "spm"), vocab_size=150, pad_id=0, bos_id=1, eos_id=2, unk_id=3,
-        pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]", minloglevel=2,
-    )  # fmt: skip
-    (folder / "spm.vocab").unlink()
-    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False, "vocab_type": "spm"}))
-    torch.manual_seed(0)
-    config = DebertaV2Config(
-        vocab_size=160,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        relative_attention=True,
-        position_buckets=16,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
-        position_biased_input=False,
-        type_vocab_size=0,
-        max_relative_positions=-1,
-    )
-    model = DebertaV2ForSequenceClassification(config)
-    config.save_pretrained(folder)
-    backbone = {name: value.half() for name, value in model.state_dict().items() if name.startswith("deberta.")}
-    torch.save(backbone, folder / "pytorch_model.bin")
-    assert {path.name for path in folder.iterdir()} == {
-        "config.json", "spm.model", "tokenizer_config.json", "pytorch_model.bin",
-    }  # fmt: skip
-    return folder
 
 
 @pytest.mark.parametrize("freeze_layers", [0, 1])

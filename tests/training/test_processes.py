@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 from movie_ratings.core import parquet
 from movie_ratings.movies.record import MOVIE, SPLIT_OF
 from movie_ratings.prediction.classifier import Classifier
-from tests.conftest import ROOT, serve
-from tests.training.test_fine_tune import rows
+from tests.support.builders import ROOT
+from tests.support.checkpoints import rows, serve
 
 ONE = ["-m", "stages.train"]
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stages.train"]

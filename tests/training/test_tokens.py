@@ -10,7 +10,7 @@ from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import TextFormat, encode
 from movie_ratings.training import pretrained, tokens
-from tests.conftest import learnable
+from tests.support.builders import learnable
 
 TEXT = TextFormat(("title", "runtime", "summary"), 24)
 

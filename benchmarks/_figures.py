@@ -1,0 +1,142 @@
+"""Every figure that stands in the prose of a page, by the name that its marker has."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def figures(results: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each figure; ``results`` are those of `benchmarks.pages.read`."""
+    parts = {
+        "data": _data(results["fetch"], results["clean"], results["split"]),
+        "train": {"selection": f"{results['train']['selection_score']:.3f}"},
+        "export": _export(results["export"]),
+        "study": _study(results["study-sample"]),
+        "sweep": _sweep(results["sweep"]),
+        "throughput": _throughput(results["throughput"]),
+        "pipeline": _pipeline(results["pipeline"]),
+        "collect": _collect(results["collect"]),
+        "files": _files(results["files"]),
+        "scale": _scale(results["scale"]),
+        "serving": _serving(results["serving"]),
+        "image": {name: f"{results['image']['megabytes'][name]:.0f}" for name in ("packages", "model")},
+    }
+    return {f"{part}.{name}": text for part, found in parts.items() for name, text in found.items()}
+
+
+def _data(fetched: Mapping[str, Any], cleaned: Mapping[str, Any], split: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "fetched": f"{fetched['rows']:,}",
+        "cleaned": f"{cleaned['rows_out']:,}",
+        **{name: f"{rows:,}" for name, rows in split["rows"].items()},
+        "low": f"{split['thresholds']['low']:.2f}",
+        "high": f"{split['thresholds']['high']:.2f}",
+        "average-share": f"{split['class_shares']['train']['average']:.0%}",
+    }
+
+
+def _export(found: Mapping[str, Any]) -> dict[str, str]:
+    return {"int8-agreement": f"{found['int8']['label_agreement']:.1%}", "variant": found["variant"]}
+
+
+def _study(study: Mapping[str, Any]) -> dict[str, str]:
+    model, ceiling = study["model"]["facts"], study["noise_ceiling"]
+    losses = [row["log_loss"] for seed, row in study["seeds"].items() if seed != "folds"]
+    return {
+        "rows": f"{study['rows']:,}",
+        "recall": f"{model['model']['balanced_accuracy']:.0%}",
+        "balanced-accuracy": f"{model['model']['balanced_accuracy']:.3f}",
+        "macro-f1": f"{model['model']['macro_f1']:.3f}",
+        "log-loss": f"{model['model']['log_loss']:.3f}",
+        "transformer-log-loss": f"{model['transformer']['log_loss']:.3f}",
+        "ceiling-balanced-accuracy": f"{ceiling['balanced_accuracy']:.2f}",
+        "calibration-error": f"{model['model']['expected_calibration_error']:.3f}",
+        "newest": f"{study['time']['rows']:,}",
+        "first-year": str(study["time"]["years"][0]),
+        "last-year": str(study["time"]["years"][1]),
+        "seeds-mean": f"{statistics.fmean(losses):.3f}",
+        "seeds-low": f"{min(losses):.3f}",
+        "seeds-high": f"{max(losses):.3f}",
+    }
+
+
+def _sweep(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The score of each number of frozen layers with the default learning rate and dropout, seeds 0 and 1."""
+
+    def of(layers: str, seed: str) -> str:
+        wanted = {"train.freeze_layers": layers, "train.seed": seed, "train.learning_rate": "0.0002"}
+        wanted["text.field_dropout"] = "0.3"
+        found = {row["selection_score"] for row in rows if wanted.items() <= row.items()}
+        return f"{float(found.pop()):.3f}"
+
+    return {f"frozen-{layers}": f"{of(layers, '0')}, {of(layers, '1')}" for layers in ("0", "3", "4")}
+
+
+def _throughput(found: Mapping[str, Any]) -> dict[str, str]:
+    frozen = {f"frozen-{n}": f"{found['frozen'][n]['ratio']['median']:.1f}" for n in ("3", "4")}
+    return frozen | {"original": f"{found['ratio']['median']:.1f}"}
+
+
+def _pipeline(found: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "seconds": f"{found['repro_from_nothing_seconds']:.0f}",
+        "unchanged": f"{found['unchanged_repro_over_dvc_version']['median']:.1f}",
+    }
+
+
+def _collect(found: Mapping[str, Any]) -> dict[str, str]:
+    slow, fast = found["ceiling_40_latency_100_ms"], found["ceiling_1000_latency_20_ms"]
+    return {
+        "sustained": f"{slow['sustained']:.1f}",
+        "most": str(slow["most_in_one_second"]),
+        "original": f"{slow['ratio']:.1f}",
+        "fast": f"{fast['sustained']:,.0f}",
+        "kills": str(found["faults_20_percent_and_kills"]["kills"]),
+    }
+
+
+def _files(found: Mapping[str, Any]) -> dict[str, str]:
+    both = found["read_and_write"]
+    return {
+        "read": f"{found['read']['speed_over_pandas']['median']:.2f}",
+        "both": f"{both['speed_over_pandas']['median']:.2f}",
+        "megabytes": f"{both['peak_megabytes']:.0f}",
+    }
+
+
+def _scale(found: Mapping[str, Any]) -> dict[str, str]:
+    script, killed = found["script"], found["killed"]
+    few, many = (found["prediction"][rows]["megabytes"] for rows in ("100000", "1000000"))
+    return {
+        "script-times": f"{script['times_as_long']['median']:.1f}",
+        "script-memory": f"{script['megabytes']['script'] / script['megabytes']['ours']:.1f}",
+        "killed-rows": f"{killed['rows']:,}",
+        "killed-outputs": str(killed["outputs"]),
+        "tokenising": f"{found['tokenising']['share_of_the_library_alone']['median']:.0%}",
+        "prediction-growth": f"{many / few - 1:.0%}",
+    }
+
+
+def _serving(found: Mapping[str, Any]) -> dict[str, str]:
+    batch, line, http, over = (found[name] for name in ("batch", "command_line", "http", "overload"))
+    megabytes = found["memory"]["resident_megabytes"]
+    return {
+        "movies": f"{found['movies']:,}",
+        "batch": f"{batch['movies_per_second']['ours']['median']:.0f}",
+        "original": f"{batch['times_the_original']['median']:.1f}",
+        "pipeline": f"{batch['times_the_pipeline']['median']:.1f}",
+        "one": f"{line['seconds']['median']:.1f}",
+        "one-megabytes": f"{line['peak_megabytes']:.0f}",
+        "importing-transformers": f"{line['importing_transformers_seconds']['median']:.1f}",
+        "http": f"{http['answered_a_second']:.0f}",
+        "clients": str(http["clients"]),
+        "http-share": f"{http['share_of_batch_throughput']:.0%}",
+        "http-p99": f"{http['answered']['p99_seconds']:.2f}",
+        "overload": str(over["requests_over_capacity"]),
+        "overload-p99": f"{over['answered']['p99_seconds']:.2f}",
+        "refused": f"{1000 * over['refused']['p50_seconds']:.1f}",
+        "after": f"{1000 * over['one_client_right_after']['p50_seconds']:.0f}",
+        "memory-minutes": f"{found['memory']['seconds'] / 60:.0f}",
+        "memory-start": f"{megabytes[0]:.0f}",
+        "memory-end": f"{megabytes[-1]:.0f}",
+    }

@@ -1,0 +1,191 @@
+"""The tables of the README and of docs/: Markdown out of the committed results."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from movie_ratings.reports.titles import TITLES
+
+KINDS: Final = ("balanced_accuracy", "macro_f1")
+COLUMNS: Final = ("balanced accuracy", "macro-F1")
+# The two views: what a movie's request may hold, and the head of its columns.
+VIEWS: Final = {"facts": "", "plot": "title, genres and summary only: "}
+# The baselines of the README's own table; docs/results.md has them all.
+HEADLINE: Final = ("embeddings_boosting", "tfidf_ridge", "majority")
+# What ranks the experiments of a sweep, all on the validation split: the score that chooses the epoch, then losses.
+SCORE: Final = "selection_score"
+MEASURED: Final = {
+    SCORE: "expected balanced accuracy",
+    "validation.transformer_alone.log_loss": "log-loss, transformer alone",
+    "validation.facts.log_loss": "log-loss, both parts",
+    "validation.plot.log_loss": "log-loss, both parts, title, genres and summary only",
+}
+# What the model was meant to reach on the sample source, in the order of KINDS.
+AIMS: Final = {"facts": (0.62, 0.53), "plot": (0.57, 0.48)}
+
+
+def study_table(study: Mapping[str, Any]) -> str:
+    """The model and the baselines, out of fold, with all facts and without."""
+    views = {view: {"model": study["model"][view]["model"]} | study["baselines"][view] for view in VIEWS}
+    rows = [
+        [TITLES[name], *(_with_interval(views[view][name], kind) for view in VIEWS for kind in KINDS)]
+        for name in views["facts"]
+    ]
+    return _table([f"{study['source']} source, {study['rows']:,} movies", *_both_views()], rows)
+
+
+def headline_table(study: Mapping[str, Any]) -> str:
+    """The model beside a few baselines, in two columns of the README."""
+    head = ["", *COLUMNS, f"balanced accuracy, {VIEWS['plot'].removesuffix(': ')}"]
+    rows = {"model": {view: study["model"][view]["model"] for view in VIEWS}}
+    rows |= {name: {view: study["baselines"][view][name] for view in VIEWS} for name in HEADLINE}
+    cells = [
+        [TITLES[name], *(f"{row['facts'][kind]:.3f}" for kind in KINDS), f"{row['plot']['balanced_accuracy']:.3f}"]
+        for name, row in rows.items()
+    ]
+    return _table(head, cells)
+
+
+def gain_table(study: Mapping[str, Any]) -> str:
+    """What the model gains over each baseline, paired by movie."""
+    rows = [
+        [
+            TITLES[name],
+            *(
+                _with_interval(study["baselines"][view][name]["model_minus"], kind, "+")
+                for view in VIEWS
+                for kind in KINDS
+            ),
+        ]
+        for name in study["baselines"]["facts"]
+        if name not in ("majority", "genre_year")
+    ]
+    return _table(["the model minus", *_both_views()], rows)
+
+
+def parts_table(study: Mapping[str, Any]) -> str:
+    """The model and its parts alone."""
+    head = ["", *COLUMNS, "log-loss", "title, genres and summary only: log-loss"]
+    rows = [
+        [
+            TITLES[name],
+            *(_with_interval(row, kind) for kind in KINDS),
+            f"{row['log_loss']:.3f}",
+            f"{study['model']['plot'][name]['log_loss']:.3f}",
+        ]
+        for name, row in study["model"]["facts"].items()
+    ]
+    return _table(head, rows)
+
+
+def scores_table(head: str, rows: Mapping[str, Any]) -> str:
+    """Balanced accuracy, macro-F1 and log-loss of anything, a line each; ``head`` names what a line is."""
+    return _table(
+        [head, *COLUMNS, "log-loss"],
+        [
+            [name, *(_with_interval(row, kind) for kind in KINDS), f"{row['log_loss']:.3f}"]
+            for name, row in rows.items()
+        ],
+    )
+
+
+def sizes_table(study: Mapping[str, Any]) -> str:
+    """The learning curve, and where a line through it would reach the aims."""
+    sizes = sorted(study["sizes"].values(), key=lambda size: size["training_rows"])
+    rows = [
+        [f"{size['training_rows']:,}", *(_with_interval(size[view], kind) for view in VIEWS for kind in KINDS)]
+        for size in sizes
+    ]
+    needed = [
+        _needed(sizes, view, kind, aim) for view, aims in AIMS.items() for kind, aim in zip(KINDS, aims, strict=True)
+    ]
+    return _table(["training movies", *_both_views()], [*rows, ["extrapolated", *needed]])
+
+
+def _needed(sizes: Sequence[Mapping[str, Any]], view: str, kind: str, aim: float) -> str:
+    """How many training movies would reach ``aim`` if the figure went on growing as it does with each doubling."""
+    found = [size[view][kind] for size in sizes]
+    if found[-1] >= aim:
+        return f"{aim:.2f} is reached"
+    doublings = [math.log2(size["training_rows"]) for size in sizes]
+    slope = np.polyfit(doublings, found, 1)[0]
+    if slope <= 0:
+        return f"{aim:.2f}: no growth to extrapolate"
+    rows = sizes[-1]["training_rows"] * 2 ** ((aim - found[-1]) / slope)
+    return f"{slope:+.3f} for each doubling: {aim:.2f} at {float(f'{rows:.1g}'):,.0f}"
+
+
+def scale_table(found: Mapping[str, Any]) -> str:
+    """Seconds, memory and disk of each stage at each size, and extrapolated linearly to ten times the largest."""
+    sizes = sorted(map(int, found["stages"]))
+    small, large = (found["stages"][str(size)] for size in sizes[-2:])
+    further = 10 * sizes[-1]
+
+    def extrapolated(stage: str) -> dict[str, float]:
+        steps = (further - sizes[-1]) / (sizes[-1] - sizes[-2])
+        return {kind: high + steps * (high - small[stage][kind]) for kind, high in large[stage].items()}
+
+    columns = [found["stages"][str(size)] for size in sizes] + [{stage: extrapolated(stage) for stage in large}]
+    cells = [[stage, *(_cost(column[stage]) for column in columns)] for stage in large]
+    return _table(["", *(f"{size:,} movies" for size in sizes), f"{further:,}, extrapolated"], cells)
+
+
+def prediction_table(measured: Mapping[str, Any], serving: Mapping[str, Any]) -> str:
+    """Batch prediction: measured with the tiny model, extrapolated for the default one and for many machines."""
+    rate = serving["batch"]["movies_per_second"]["ours"]["median"]
+    default = "default model on two cores, extrapolated"
+    head = ["movies", "tiny model, measured", default, "default model on 20 such machines with Ray, extrapolated"]
+    rows = []
+    for movies in (*sorted(map(int, measured)), 10 * max(map(int, measured))):
+        found = measured.get(str(movies))
+        cost = f"{found['seconds']:,.0f} s, {found['megabytes']:,.0f} MB" if found else "not measured"
+        rows.append([f"{movies:,}", cost, f"{movies / rate / 60:,.0f} min", f"{movies / rate / 60 / 20:,.0f} min"])
+    return _table(head, rows)
+
+
+def sweep_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """The experiments of a sweep, the best score on validation first."""
+    # The workspace's line has no name; it repeats the experiment that is committed.
+    ranked = sorted((row for row in rows if row["Experiment"]), key=lambda row: -float(row[SCORE]))
+    names = [name for name in ranked[0] if name.startswith(("train.", "text."))]
+    cells = [[*(row[name] for name in names), *(f"{float(row[name]):.3f}" for name in MEASURED)] for row in ranked]
+    return _table([*(f"`{name}`" for name in names), *MEASURED.values()], cells)
+
+
+def _cost(figures: Mapping[str, float]) -> str:
+    seconds, memory, disk = (figures[kind] for kind in ("seconds", "megabytes", "disk_megabytes"))
+    return f"{seconds:,.0f} s, {memory / 1e3:.1f} GB, {max(disk, 0.0):,.1f} MB"
+
+
+def split_table(evaluated: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:
+    """The one split that `dvc repro` scores."""
+    head = [f"{evaluated['rows']} test movies", *COLUMNS, "accuracy", "log-loss"]
+    named = {"the model": evaluated, "the model, title, genres and summary only": evaluated["without_facts"]}
+    named |= {TITLES[name]: row for name, row in baselines.items()}
+    rows = [
+        [
+            name,
+            *(_with_interval(row, kind) if "interval_95" in row else f"{row[kind]:.3f}" for kind in KINDS),
+            f"{row['accuracy']:.3f}",
+            f"{row['log_loss']:.3f}",
+        ]
+        for name, row in named.items()
+    ]
+    return _table(head, rows)
+
+
+def _with_interval(row: Mapping[str, Any], kind: str, sign: str = "") -> str:
+    value = row.get("difference", row)[kind]
+    low, high = row["interval_95"][kind]
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _both_views() -> list[str]:
+    return [start + column for start in VIEWS.values() for column in COLUMNS]

@@ -1,8 +1,6 @@
 """Export: every architecture that the pipeline trains answers as ONNX as it does in torch, or the stage fails."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -12,26 +10,23 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.text import encode
-from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.training import pretrained
 from movie_ratings.training.inference import ClassLogits
 from stages import export
+from tests.support.builders import read_params, tiny_options
 from tests.support.checkpoints import deberta_as_on_the_hub, rows, run
-
-Build = Callable[..., Params]
 
 MOVIES = [{"title": f"Film {n}", "summary": "story " * (n % 12), "genres": ["Drama"] * (n % 3)} for n in range(40)]
 
 
-@pytest.fixture(params=["bert", "deberta-v2"])
-def trained(request: pytest.FixtureRequest, options: Build, tmp_path: Path) -> Path:
-    """A checkpoint of each architecture."""
-    changes: dict[str, Any] = {}
-    if request.param == "deberta-v2":
-        changes["model__name"] = str(deberta_as_on_the_hub(tmp_path / "deberta"))
-    run(options(train__epochs=4, **changes), tmp_path)
-    return tmp_path / "checkpoint"
+@pytest.fixture(scope="module", params=["bert", "deberta-v2"])
+def trained(request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of each architecture, which the tests only read."""
+    folder = tmp_path_factory.mktemp(request.param)
+    model = tiny_model if request.param == "bert" else deberta_as_on_the_hub(folder / "deberta")
+    run(tiny_options(read_params(), model, train__epochs=4), folder)
+    return folder / "checkpoint"
 
 
 def test_torch_fp32_and_int8_answer_alike(trained: Path, tmp_path: Path) -> None:
@@ -82,16 +77,16 @@ def test_int8_is_served_only_where_it_answers_nearly_alike(agreement: float, acc
 
 
 def test_a_graph_that_answers_otherwise_fails_the_stage(
-    options: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(options(), tmp_path)
+    trained = served_model.parent / "checkpoint"
     honest = ClassLogits.of
     monkeypatch.setattr(ClassLogits, "of", lambda *arguments: honest(*arguments)[::-1])
     with pytest.raises(UserError, match="export: BertForSequenceClassification answers otherwise as ONNX"):
-        export.export_checkpoint(tmp_path / "checkpoint", tmp_path / "served", rows(40), "auto")
+        export.export_checkpoint(trained, tmp_path / "served", rows(40), "auto")
     assert not (tmp_path / "served").exists()
     with pytest.raises(UserError, match="the validation split has no rows to compare on"):
-        export.export_checkpoint(tmp_path / "checkpoint", tmp_path / "served", rows(40).slice(0, 0), "auto")
+        export.export_checkpoint(trained, tmp_path / "served", rows(40).slice(0, 0), "auto")
 
 
 def test_the_last_layer_computes_the_first_token_alone(trained: Path, tmp_path: Path) -> None:

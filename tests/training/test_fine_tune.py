@@ -28,7 +28,6 @@ from movie_ratings.training import frozen, pretrained
 from movie_ratings.training.dataset import Collator, Rows, drop_fields, known_fields, vote_weights
 from movie_ratings.training.fine_tune import _last_save, fine_tune
 from movie_ratings.training.inference import ClassLogits
-from stages import train
 from tests.support.builders import learnable
 from tests.support.checkpoints import THRESHOLDS, deberta_as_on_the_hub, rows, run, serve
 
@@ -85,21 +84,16 @@ def test_a_model_that_learnt_nothing_is_told_of(
     assert "the model has learnt next to nothing" in capfd.readouterr().err
 
 
-def test_training_and_serving_see_the_same_tokens(options: Build, tmp_path: Path) -> None:
-    chosen = options(text__fields=["title", "summary", "genres"])
-    run(chosen, tmp_path)
-    classifier = Classifier.load(serve(tmp_path / "checkpoint"))
+def test_training_and_serving_see_the_same_tokens(options: Build, served_model: Path, tmp_path: Path) -> None:
+    chosen, classifier = options(), Classifier.load(served_model)
     tokenizer = pretrained.load_tokenizer(chosen.model.name)
     trained_on = Rows(rows(32), rows(1), tokenizer, classifier.metadata.text, chosen, tmp_path).input_ids[:32]
     assert classifier.encode(rows(32).to_pylist()) == [ids.tolist() for ids in trained_on]
 
 
-def test_a_special_token_in_a_plot_is_only_letters(options: Build, tmp_path: Path) -> None:
-    run(options(), tmp_path)
-    (ids,) = Classifier.load(serve(tmp_path / "checkpoint")).encode(
-        [{"title": "Film", "summary": "A [SEP] [CLS] story"}]
-    )
-    tokenizer = pretrained.load_tokenizer(str(tmp_path / "checkpoint"))
+def test_a_special_token_in_a_plot_is_only_letters(served_model: Path) -> None:
+    (ids,) = Classifier.load(served_model).encode([{"title": "Film", "summary": "A [SEP] [CLS] story"}])
+    tokenizer = pretrained.load_tokenizer(str(served_model.parent / "checkpoint"))
     assert (ids.count(tokenizer.sep_token_id), ids.count(tokenizer.cls_token_id)) == (1, 1)
 
 
@@ -148,7 +142,7 @@ def test_validation_movies_are_answered_alike_however_many_at_a_time(
 ) -> None:
     found = []
     for chunk in (5_000, 7):
-        monkeypatch.setattr(train, "CHUNK", chunk)
+        monkeypatch.setattr("movie_ratings.training.fine_tune.CHUNK", chunk)
         found.append(run(options(), tmp_path / str(chunk))["validation"])
     for view in ("facts", "plot"):
         for name in ("balanced_accuracy", "macro_f1", "log_loss"):

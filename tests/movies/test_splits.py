@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from movie_ratings.core import parquet, paths
+from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies import splits
 from movie_ratings.movies.film import group_key, position
@@ -26,18 +27,6 @@ FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 LABELS = Labels(scheme="mean_std", std=1.0, quantiles=[0.16, 0.84], fixed=[5.0, 7.0])
 
 
-def run(stage: str, folder: Path, threads: str = "2") -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": threads, "OMP_NUM_THREADS": threads}
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture
 def cleaned_folder(workspace: Path) -> Path:
     parquet.write_table("data/clean/movies.parquet", frame(*learnable(400)).to_arrow().cast(MOVIE))
@@ -46,7 +35,7 @@ def cleaned_folder(workspace: Path) -> Path:
 
 
 def test_thresholds_come_from_the_training_rows_alone(cleaned_folder: Path) -> None:
-    assert run("split", cleaned_folder).returncode == 0
+    assert exit_code(split.split) == 0
     ratings = splits.read("train")["rating"].to_numpy()
     expected = (ratings.mean() - ratings.std(), ratings.mean() + ratings.std())
     stored = json.loads(Path("data/split/thresholds.json").read_text())
@@ -65,7 +54,9 @@ def test_thresholds_come_from_the_training_rows_alone(cleaned_folder: Path) -> N
 def test_two_runs_with_other_thread_counts_give_the_same_bytes(cleaned_folder: Path) -> None:
     found = []
     for threads in ("1", "4"):
-        assert run("split", cleaned_folder, threads).returncode == 0
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": threads, "OMP_NUM_THREADS": threads}
+        done = subprocess.run([sys.executable, "-m", "stages.split"], cwd=cleaned_folder, env=environment, check=False)
+        assert done.returncode == 0
         found.append(splits.origin())
     assert found[0] == found[1]
 
@@ -90,7 +81,7 @@ def test_the_sides_meet_at_the_fractions() -> None:
 def test_a_few_movies_of_a_split_are_spread_evenly_over_it(
     cleaned_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run("split", cleaned_folder).returncode == 0
+    assert exit_code(split.split) == 0
     whole = splits.read("train")
     for rows in (parquet.BATCH, 7):
         monkeypatch.setattr(parquet, "BATCH", rows)
@@ -102,7 +93,7 @@ def test_a_few_movies_of_a_split_are_spread_evenly_over_it(
 
 @pytest.mark.parametrize("count", [300, 401])
 def test_a_split_of_other_movies_is_refused(cleaned_folder: Path, count: int) -> None:
-    assert run("split", cleaned_folder).returncode == 0
+    assert exit_code(split.split) == 0
     parquet.write_table(paths.CLEAN, frame(*learnable(count)).to_arrow().cast(MOVIE))
     with pytest.raises(UserError, match=r"splits\.parquet: of other movies than data/clean/movies\.parquet"):
         splits.read("train")
@@ -119,12 +110,11 @@ def test_other_schemes(scheme: str, expected: tuple[float, float]) -> None:
     assert (found.low, found.high) == pytest.approx(expected, abs=0.2)
 
 
-def test_a_class_without_rows_is_named(cleaned_folder: Path) -> None:
+def test_a_class_without_rows_is_named(cleaned_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     same = [movie(n, vote_average=6.0 if n % 2 else 6.1) for n in range(60)]
     parquet.write_table("data/clean/movies.parquet", frame(*same).to_arrow().cast(MOVIE))
-    done = run("split", cleaned_folder)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: the train split has no movie labelled ")
+    assert exit_code(split.split) == 2
+    assert capsys.readouterr().err.startswith("error: the train split has no movie labelled ")
     assert not Path(paths.SPLITS).exists()
 
 
@@ -153,13 +143,15 @@ def test_a_share_that_chance_hardly_gives_is_a_warning() -> None:
         ),
     ],
 )
-def test_a_broken_input_is_one_line_that_names_it(cleaned_folder: Path, break_it: object, complaint: str) -> None:
+def test_a_broken_input_is_one_line_that_names_it(
+    cleaned_folder: Path, capsys: pytest.CaptureFixture[str], break_it: object, complaint: str
+) -> None:
     break_it(cleaned_folder / "data/clean/movies.parquet")  # type: ignore[operator]
-    done = run("split", cleaned_folder)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: data/clean/movies.parquet: ")
-    assert complaint in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert exit_code(split.split) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: data/clean/movies.parquet: ")
+    assert complaint in message
+    assert message.count("\n") == 1
 
 
 def test_by_time_the_newest_years_are_the_test_split(cleaned_folder: Path) -> None:
@@ -167,7 +159,7 @@ def test_by_time_the_newest_years_are_the_test_split(cleaned_folder: Path) -> No
     parquet.write_table("data/clean/movies.parquet", frame(*movies).to_arrow().cast(MOVIE))
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("by: film", "by: time"))
-    assert run("split", cleaned_folder).returncode == 0
+    assert exit_code(split.split) == 0
     years = {name: pl.DataFrame(splits.read(name))["release_date"].dt.year().to_list() for name in NAMES}
     assert max(years["train"]) < min(years["validation"])
     assert max(years["validation"]) < min(years["test"])

@@ -7,16 +7,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-# Read when the hub's library is imported: a test that names a hub model must not wait for a network.
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import pytest
 
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.params import Params
-from movie_ratings.training.fine_tune import fine_tune
 from tests.support.builders import labelled, learnable, read_params, tiny_options
-from tests.support.checkpoints import bert_as_on_the_hub, serve
+
+# The hub's library reads this when it is imported: a test that names a model of the hub must not wait for a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture
@@ -34,12 +32,18 @@ def options(raw_params: dict[str, Any], tiny_model: Path) -> Callable[..., Param
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two layers and its tokenizer, in a folder as on the hub."""
+    # Imported here, as below: torch and transformers take seconds, which the tests without a model need not wait.
+    from tests.support.checkpoints import bert_as_on_the_hub
+
     return bert_as_on_the_hub(tmp_path_factory.mktemp("tiny-bert"))
 
 
 @pytest.fixture(scope="session")
 def served_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A served folder that all tests share: copy it to change it."""
+    from movie_ratings.training.fine_tune import fine_tune
+    from tests.support.checkpoints import serve
+
     folder = tmp_path_factory.mktemp("trained")
     known = {"release_date": date(1994, 5, 6), "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"]}
     first, *others = learnable(52)  # one of which all is known, so that the model reads every field

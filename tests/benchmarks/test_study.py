@@ -46,6 +46,7 @@ def test_no_film_is_answered_by_a_model_that_saw_it(movies: list[dict[str, Any]]
     assert years[0].max() < years[1].min() <= years[1].max() < years[2].min()
 
 
+@pytest.mark.slow
 def test_what_was_trained_once_is_not_trained_again(
     movies: list[dict[str, Any]], small: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

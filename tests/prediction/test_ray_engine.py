@@ -17,6 +17,8 @@ from tests.support.builders import ROOT, learnable
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-ray.txt")
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "stages.predict", "--input", "movies.parquet", "--engine", "ray", "--workers", "2"]
 
 

@@ -11,6 +11,8 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.prediction.classifier import Classifier
 from stages import predict
 
+pytestmark = pytest.mark.slow
+
 
 def git(*arguments: str) -> None:
     identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]

@@ -120,6 +120,7 @@ def test_the_documentation_has_examples_that_work(server: Server) -> None:
     assert server.ask("POST", "/v1/predict", {"movies": schemas["Movie"]["examples"]})[0] == 200
 
 
+@pytest.mark.slow
 def test_nothing_that_the_documentation_allows_or_forbids_is_an_error_of_the_service(
     server: Server, tmp_path: Path
 ) -> None:

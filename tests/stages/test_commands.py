@@ -45,6 +45,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str, printed: dict[str, tuple[int, str]]) -> None:
     code, text = printed[command]

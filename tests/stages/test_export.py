@@ -29,6 +29,7 @@ def trained(request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: 
     return folder / "checkpoint"
 
 
+@pytest.mark.slow
 def test_torch_fp32_and_int8_answer_alike(trained: Path, tmp_path: Path) -> None:
     model, tokenizer = pretrained.load_checkpoint(trained)
     metadata = checkpoint.read(trained)
@@ -51,6 +52,7 @@ def test_torch_fp32_and_int8_answer_alike(trained: Path, tmp_path: Path) -> None
             assert np.abs(together - reference).mean() < 0.2
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_told(trained: Path, tmp_path: Path) -> None:
     found = export.export_checkpoint(trained, tmp_path / "served", rows(60), "auto")
     assert found["rows"] == 60
@@ -89,6 +91,7 @@ def test_a_graph_that_answers_otherwise_fails_the_stage(
         export.export_checkpoint(trained, tmp_path / "served", rows(40).slice(0, 0), "auto")
 
 
+@pytest.mark.slow
 def test_the_last_layer_computes_the_first_token_alone(trained: Path, tmp_path: Path) -> None:
     export.export_checkpoint(trained, tmp_path / "served", rows(40), "fp32")
     nodes = onnx.load(tmp_path / "served" / "model.onnx").graph.node

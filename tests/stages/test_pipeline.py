@@ -21,6 +21,8 @@ from ruamel.yaml import YAML
 from movie_ratings import params
 from tests.support.builders import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def environment() -> dict[str, str]:
     """Where the stages' "python" is this one, and git has somebody to commit for."""

@@ -34,6 +34,7 @@ from tests.support.checkpoints import THRESHOLDS, deberta_as_on_the_hub, rows, r
 Build = Callable[..., Params]
 
 
+@pytest.mark.slow
 def test_it_overfits_32_movies(options: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     # The same movies choose the epoch, and the first that answers them well is kept, with a slip or two perhaps.
     run(options(train__epochs=25, train__early_stopping=25, train__soft_labels=0.0), tmp_path, validation=rows(32))
@@ -47,6 +48,7 @@ def test_it_overfits_32_movies(options: Build, tmp_path: Path, capfd: pytest.Cap
     assert "{" not in printed.out  # and no dictionary for each entry of the log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -73,6 +75,7 @@ def test_every_way_to_train_gives_a_whole_checkpoint(options: Build, tmp_path: P
     assert lines
 
 
+@pytest.mark.slow
 def test_a_model_that_learnt_nothing_is_told_of(
     options: Build, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +123,7 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     assert [name for name in moved if "layer.1." in name]
 
 
+@pytest.mark.slow
 def test_a_field_that_no_training_movie_has_is_not_read(
     options: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +141,7 @@ def test_hidden_states_that_do_not_fit_on_the_disk_are_refused_before_they_are_c
         frozen.require_room(tmp_path, 10**18)
 
 
+@pytest.mark.slow
 def test_validation_movies_are_answered_alike_however_many_at_a_time(
     options: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +171,7 @@ def _train_slowly(options: Params, folder: Path) -> None:
     run(options, folder, count=400)
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_and_other_parameters_start_afresh(
     options: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,6 +211,7 @@ def test_a_save_without_its_state_is_not_continued_from(tmp_path: Path) -> None:
     assert _last_save(tmp_path) == str(tmp_path / "checkpoint-5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze_layers", [0, 1])
 def test_deberta_v3_trains_in_full_precision(options: Build, tmp_path: Path, freeze_layers: int) -> None:
     folder = deberta_as_on_the_hub(tmp_path / "deberta")
@@ -263,6 +270,7 @@ def test_a_movie_of_few_votes_weighs_less() -> None:
     assert vote_weights(pa.chunked_array([[5, 500]]), 0).tolist() == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_a_fact_changes_the_answer_and_may_be_left_out(options: Build, tmp_path: Path) -> None:
     movies = [
         m | {"summary": "A story.", "runtime": (80, 110, 110, 110, 160)[n % 5], "title": "Film"}

@@ -19,6 +19,8 @@ from movie_ratings.prediction.classifier import Classifier
 from tests.support.builders import ROOT
 from tests.support.checkpoints import rows, serve
 
+pytestmark = pytest.mark.slow
+
 ONE = ["-m", "stages.train"]
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stages.train"]
 

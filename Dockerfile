@@ -1,16 +1,16 @@
-# The service with the model of models/movie-rating: `dvc repro` or `dvc pull` first.
+# The service with the model in models/movie-rating: run `dvc repro` or `dvc pull` first.
 #   docker build -t movie_ratings_image .
 #   docker run -d --name movie_ratings_container -p 80:80 movie_ratings_image
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /build
-COPY requirements-serving.txt .
-RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --requirement requirements-serving.txt
+COPY requirements-serving.txt constraints.txt ./
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --requirement requirements-serving.txt --constraint constraints.txt
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin movies
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
-COPY stages stages
+COPY movie_ratings movie_ratings
 COPY serving serving
 COPY models/movie-rating models/movie-rating
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

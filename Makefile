@@ -1,36 +1,71 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
+PIP := .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint study benchmark
+.PHONY: help setup setup-all repro test test-fast check lint fmt constraints wheel study benchmark
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: .venv/ready  ## install the pinned requirements into .venv
+setup: .venv/ready  ## install the pinned requirements into .venv; CPU_INDEX=URL: torch from that package index
 
-.venv/ready: requirements.txt requirements-serving.txt
+.venv/ready: requirements.txt requirements-serving.txt requirements-dev.txt constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	$(if $(CPU_INDEX),$(PIP) --no-deps --index-url "$(CPU_INDEX)" torch)
+	$(PIP) --requirement requirements-dev.txt
 	touch $@
 
-repro: setup  ## run the pipeline: fetch, clean, split, train, evaluate
+setup-all: setup  ## setup, and what Ray and remotes on S3 need
+	$(PIP) --requirement requirements-ray.txt --requirement requirements-s3.txt
+
+repro: setup  ## run the pipeline: fetch, clean, explore, split, baseline, train, export, evaluate, report
 	dvc repro
 
-test: setup  ## run the tests
+test: setup  ## run all tests
 	python -m pytest
 
-lint: setup  ## check style, types, and that dvc.lock, dvc.yaml and the code are in step
+test-fast: setup  ## run the tests that are not marked slow: less than a minute on two cores
+	python -m pytest -m "not slow"
+
+check: lint test-fast  ## lint and test-fast: run this before each commit
+
+lint: setup  ## check style, types, imports, links, generated tables, and that dvc.lock is in step with the code
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	python -m tests.check_lock
+	python -m tests.check_links
+	python -m benchmarks.pages --check
 
-study: setup  ## the model and the baselines over five folds, ablations, seeds, sizes, time: benchmarks/study-*.json
+fmt: setup  ## format the code and apply ruff's safe fixes
+	ruff check --fix .
+	ruff format .
+
+# torch's CUDA packages are left out: only the CUDA build of torch needs these packages, and pins them itself.
+constraints: setup  ## pin what the requirements need in constraints.txt; UV_ARGS=--upgrade: in the newest versions
+	uv pip compile --quiet --universal --python-version 3.11 --annotation-style line $(UV_ARGS) \
+		--custom-compile-command "make constraints" --output-file constraints.txt \
+		requirements-dev.txt requirements-ray.txt requirements-s3.txt
+	sed -E '/^nvidia-ml-py=/!{/^(cuda|nvidia|triton)[-=]/d;}' constraints.txt > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+
+wheel: setup  ## build the wheel of movie_ratings and serving in dist/
+	pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+study: setup  ## compare model and baselines over five folds, hours: benchmarks/results/study-*.json
 	dvc repro clean
 	python -m benchmarks.study
 
-benchmark: setup  ## throughput of training, collecting, reading and serving, pipeline times: benchmarks/*.json
+benchmark: setup  ## measure training, collecting, reading, serving and the pipeline: benchmarks/results/*.json
 	python -m benchmarks.collect
 	python -m benchmarks.files
 	python -m benchmarks.throughput

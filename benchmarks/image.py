@@ -2,8 +2,8 @@
 
 Reads the Dockerfile itself, so that the two cannot disagree: RUN pip goes into a fresh virtual environment, COPY into
 an empty folder, then ENTRYPOINT is started as USER in that folder, made read-only, with the environment of ENV alone.
-The original's curl line has to be answered. Writes benchmarks/image.json: the size of what goes in, and the seconds
-until it was ready. Must be run as root, as a Docker engine would be; Linux.
+The service must answer a request to /classifier_post. Writes benchmarks/image.json: the size of what goes in, and the
+seconds until the service was ready. Must be run as root, as a Docker engine would be; Linux.
 """
 
 import json
@@ -59,7 +59,7 @@ def build(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
         if name == "RUN" and "pip install" in rest:
             command = rest.replace("/opt/venv", str(environment)).replace("python -m venv", f"{sys.executable} -m venv")
             subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)
-        elif name == "COPY" and not rest.startswith("--from") and not rest.endswith(" ."):
+        elif name == "COPY" and not rest.startswith("--from") and not rest.endswith(" ./"):
             source, target = rest.split()
             shutil.copytree(source, app / target, ignore=shutil.ignore_patterns("__pycache__"))
     parts = {"packages": environment, "model": app / "models", "code": app}

@@ -1,21 +1,16 @@
 """What every command line of the project shares: help, one-line errors, exit codes and the writer's lock."""
 
 import argparse
-import contextlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import filelock
-
-from movie_ratings.core import paths
 from movie_ratings.core.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
-LOCKS = Path(paths.LOCKS)
 
 
 def run_stage(stage: Callable[[], None], outputs: Sequence[str]) -> None:
@@ -37,6 +32,8 @@ def run_stage(stage: Callable[[], None], outputs: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()
+
+    from movie_ratings.core.locks import lock_outputs  # a tenth of a second: not for one prediction
 
     def locked() -> None:
         with lock_outputs(outputs):
@@ -64,27 +61,6 @@ def exit_code(command: Callable[[], None]) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
-
-
-@contextlib.contextmanager
-def lock_outputs(outputs: Sequence[str]) -> Iterator[None]:
-    """Hold an exclusive lock on each output; the operating system frees it however the process ends.
-
-    Raises:
-        UserError: another process holds one of them.
-    """
-    with contextlib.ExitStack() as stack:
-        for output in sorted(outputs):
-            LOCKS.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(LOCKS / f"{output.replace('/', '-')}.lock")
-            try:
-                stack.enter_context(lock.acquire(blocking=False))
-            except filelock.Timeout:
-                raise UserError(
-                    f"{output}: another process is writing it (perhaps left behind by a killed dvc); "
-                    "wait for it to finish or stop it, then run again"
-                ) from None
-        yield
 
 
 def _report(message: str) -> int:

@@ -1,11 +1,12 @@
 """Files in and out: whole or not at all, and named in every complaint."""
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +16,66 @@ from movie_ratings.core.paths import STORE
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write a file or a folder to; rename it when the block ends well.
+    """Yield a temporary path beside ``path`` to write a file or a folder to; move it to ``path`` when the block ends.
 
-    A crash at any moment leaves either the old ``path`` or the new one, never half of one. Leftovers of an earlier
-    crash are removed first: the caller holds the lock on ``path``, so nobody else is writing them.
+    A crash at any moment leaves either the old ``path`` or the new one, complete. Leftovers of an earlier crash are
+    removed first: the caller holds the lock on ``path``, so no other process writes them.
+
+    Raises:
+        UserError: ``path`` is a folder and the block wrote a file, or the other way round; ``path`` stays as it is.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary, aside = (path.with_name(f".{path.name}.{kind}") for kind in ("tmp", "old.tmp"))
+    if aside.exists() and not path.exists():
+        aside.rename(path)  # a crash came between the two renames of `_replace_folder`
     remove(temporary)
+    remove(aside)
     try:
         yield temporary
         for place in [*(temporary.rglob("*") if temporary.is_dir() else ()), temporary]:
             _flush(place)
+        if path.exists() and path.is_dir() != temporary.is_dir():
+            found, made = ("folder", "file") if path.is_dir() else ("file", "folder")
+            raise UserError(f"{path}: a {found} of this name exists; a {made} does not replace it")
         if path.is_dir():
-            remove(path)
-        temporary.replace(path)
+            _replace_folder(temporary, path, aside)
+        else:
+            temporary.replace(path)
         _flush(path.parent)
     finally:
         remove(temporary)
+        remove(aside)
+
+
+def _replace_folder(new: Path, old: Path, aside: Path) -> None:
+    """Move the folder ``new`` to the name ``old``; what stood there stands at ``new`` or ``aside`` afterwards."""
+    if not _exchange(new, old):
+        old.rename(aside)
+        new.rename(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap the names of two folders in one step; False where the system or the file system cannot."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):  # not Linux, or a C library without it
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(swap(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def require_own(folder: Path, names: Collection[str]) -> None:
+    """Check that a folder may be replaced: it does not exist, or holds nothing but files with these names.
+
+    Raises:
+        UserError: the folder holds something else, which is named.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: not a folder")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in names) if folder.is_dir() else []
+    if others:
+        raise UserError(f"{folder}: holds {others[0]!r}, which this command did not write; give another folder")
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Collecting from a local server that behaves like TMDB: the rate, faults and kills, and a plan of 1.2 million ids.
 
-Writes benchmarks/results/collect.json. The rates are compared with those of the original collector, which requested one movie
-after another.
+Writes benchmarks/results/collect.json. The rates are compared with those of the original collector, which requested one
+movie after another.
 """
 
 import json
@@ -31,7 +31,7 @@ from movie_ratings.movies.record import MOVIE
 from movie_ratings.sources.tmdb.archive import Archive, Batch
 from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.ids import planned
-from tests.tmdb_server import KEY, Server, Settings, details, exported, most_in_one_second
+from tests.support.tmdb import KEY, Server, Settings, details, exported, most_in_one_second
 
 OUTPUT = "benchmarks/results/collect.json"
 KILLS = 10

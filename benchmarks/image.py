@@ -2,8 +2,8 @@
 
 The instructions are read from the Dockerfile itself. RUN pip installs into a fresh virtual environment, and COPY copies
 into an empty folder. Then ENTRYPOINT runs as USER in that folder, which is read-only, with no environment but ENV. The
-service must answer a request to /classifier_post. Writes benchmarks/results/image.json: the size of the contents in megabytes,
-and the seconds until the service was ready. Requires Linux and root, as a Docker engine does.
+service must answer a request to /classifier_post. Writes benchmarks/results/image.json: the size of the contents in
+megabytes, and the seconds until the service was ready. Requires Linux and root, as a Docker engine does.
 """
 
 import json

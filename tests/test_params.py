@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from movie_ratings import params
 from movie_ratings.core.errors import UserError
-from tests.conftest import ROOT
+from tests.support.builders import ROOT
 
 
 def write(path: Path, values: Any) -> Path:

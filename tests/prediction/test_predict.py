@@ -1,0 +1,236 @@
+"""Prediction as a user meets it: flags, files, and every way to get them wrong."""
+
+import csv
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from movie_ratings.core.errors import UserError
+from movie_ratings.prediction.bulk import BATCH
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.movie_files import Writer
+from stages import predict
+from tests.support.builders import last_line
+
+
+def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        predict.main(["--title", "Film", "--summary", "A dull noise.", "--genres", "Drama", "--genres", "Crime"]) == 0
+    )
+    label, *bars = capsys.readouterr().out.splitlines()
+    assert label in ("bad", "average", "good")
+    assert [line.split()[0] for line in bars] == ["bad", "average", "good"]
+    assert sum(float(line.split()[1]) for line in bars) == pytest.approx(1, abs=2e-3)
+
+
+def test_one_movie_as_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main(["--title", "Film", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = Classifier.load(trained).predict([{"title": "Film"}])[0]
+    assert found == {**expected._asdict(), "version": Classifier.load(trained).version}
+
+
+def test_the_order_of_the_movies_and_of_the_batch_does_not_matter(trained: Path) -> None:
+    classifier = Classifier.load(trained)
+    movies = [{"title": f"Film {n}", "summary": "A story. " * (n % 9)} for n in range(30)]
+    together = classifier.predict(movies)
+    for movie, prediction in zip(movies, together, strict=True):
+        alone = classifier.predict([movie])[0]
+        assert alone.probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
+    assert classifier.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    "movie",
+    [
+        {"title": "", "summary": "A story."},
+        {"title": "Film", "summary": "word " * 20_000},
+        {"title": "\ud800 Film", "summary": "NUL\0", "genres": None},
+        {"title": "فيلم 🎬", "summary": "", "genres": ["No Such Genre"]},
+    ],
+)
+def test_odd_movies_get_an_answer(trained: Path, movie: dict[str, Any]) -> None:
+    (prediction,) = Classifier.load(trained).predict([movie])
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("movie", "complaint"),
+    [
+        ({"title": " ", "summary": "\0"}, "title and summary are both empty"),
+        ({"title": 7}, "title must be text, found 7"),
+        ({"title": "A", "genres": "Drama"}, "genres must be a list of names"),
+        ({"title": "A", "cast": ["B", 7]}, "cast must be a list of names"),
+        ({"title": "A", "year": "1994"}, "year must be a whole number from 1870 to 2,100, found '1994'"),
+        ({"title": "A", "year": 12}, "year must be a whole number"),
+        ({"title": "A", "runtime": 1.5}, "runtime must be a whole number"),
+    ],
+)
+def test_a_movie_that_cannot_be_read_is_refused(trained: Path, movie: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=f"movie 2: {complaint}"):
+        Classifier.load(trained).predict([{"title": "A"}, movie])
+
+
+def test_many_movies_without_an_output_are_printed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("movies.csv").write_text("title,summary\nFilm 1,A dull noise.\nFilm 2,A tender vision.\n")
+    assert predict.main(["--input", "movies.csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[-1] for line in lines] == ["Film 1", "Film 2"]
+    assert predict.main(["--input", "movies.csv", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(movie["title"], movie["version"]) for movie in found] == [
+        ("Film 1", Classifier.load(trained).version),
+        ("Film 2", Classifier.load(trained).version),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_file_keeps_its_columns_and_gains_the_prediction(trained: Path, workspace: Path, suffix: str) -> None:
+    movies = [
+        {"id": str(n), "title": f"Film {n}", "summary": "Two\nlines", "genres": ["Drama", "Crime"], "label": "mine"}
+        for n in range(5)
+    ]
+    source, target = workspace / f"in{suffix}", workspace / f"out{suffix}"
+    if suffix == ".csv":
+        pl.DataFrame(movies).with_columns(genres=pl.lit("Drama, Crime")).write_csv(source)
+    elif suffix == ".jsonl":
+        source.write_text("".join(json.dumps(movie) + "\n" for movie in movies) + "\n")
+    else:
+        pl.DataFrame(movies).write_parquet(source)
+    assert predict.main(["--input", str(source), "--output", str(target)]) == 0
+    if suffix == ".csv":
+        found = list(csv.DictReader(target.open(newline="")))
+    elif suffix == ".jsonl":
+        found = [json.loads(line) for line in target.read_text().splitlines()]
+    else:
+        found = pl.read_parquet(target).to_dicts()
+    assert [row["id"] for row in found] == ["0", "1", "2", "3", "4"]
+    assert list(found[0]) == [
+        "id", "title", "summary", "genres", "true_label", "label",
+        "probability_bad", "probability_average", "probability_good",
+    ]  # fmt: skip
+    assert {row["true_label"] for row in found} == {"mine"}
+    one = Classifier.load(trained).predict(movies[:1])[0]
+    assert float(found[0]["probability_bad"]) == pytest.approx(one.probabilities["bad"], abs=1e-6)
+
+
+def test_a_parquet_file_has_few_row_groups_however_small_the_batches(tmp_path: Path) -> None:
+    path = tmp_path / "answered.parquet"
+    with Writer(path) as writer:
+        for first in range(0, 20_000, 1_000):
+            writer.write([{"id": n} for n in range(first, first + 1_000)])
+    with pq.ParquetFile(path) as file:
+        assert file.num_row_groups == 2
+        assert file.read()["id"].to_pylist() == list(range(20_000))
+
+
+def test_a_column_whose_first_value_comes_late_keeps_its_type(trained: Path, workspace: Path) -> None:
+    notes = [None] * BATCH + ["late"]
+    movies = pl.DataFrame({"title": ["Film"] * len(notes), "note": notes, "label": [1] * len(notes)})
+    movies.write_parquet("in.parquet")
+    assert predict.main(["--input", "in.parquet", "--output", "out.parquet"]) == 0
+    found = pl.read_parquet("out.parquet")
+    assert found["note"].to_list() == notes
+    assert found["true_label"].dtype == pl.Int64
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("a.csv", b"title,summary\nA,b\nB\n", "a.csv line 3: 1 cells, the header has 2"),
+        ("a.csv", b'title,summary\nA,"b\nc"\n\xff,x\n', "a.csv line 4: not UTF-8 text"),
+        ("a.csv", b"", "a.csv: empty file"),
+        ("a.csv", b"name,plot\nA,b\n", "a.csv: neither a column 'title' nor 'summary'"),
+        ("a.csv", b"title,title\nA,b\n", "a.csv: two columns are named 'title'"),
+        ("a.csv", b"title,genres\nA,[1\n", "a.csv line 2: genres is not a valid JSON list"),
+        ("a.csv", b"title,year\nA,1994.0\nB,\nC,soon\n", "a.csv line 4: year must be a whole number, found 'soon'"),
+        ("a.csv", b"title,summary\nA,b\n , \n", "a.csv line 3: title and summary are both empty"),
+        ("a.jsonl", b'{"title": "A"}\n{"title": \n', "a.jsonl line 2: not valid JSON"),
+        ("a.jsonl", b"[1]\n", "a.jsonl line 1: expected a JSON object, found list"),
+        ("a.jsonl", b'{"title": "A", "genres": "Drama"}\n', "a.jsonl line 1: genres must be a list of names"),
+        ("a.jsonl", b'{"title": "A", "label": 1, "true_label": 2}\n', "a.jsonl line 1: both a label and a true_label"),
+        ("a.parquet", b"PAR1", "a.parquet: not a readable Parquet file"),
+        ("a.xlsx", b"", "a.xlsx: expected a name that ends in .csv, .jsonl, .parquet"),
+        ("gone.csv", None, "gone.csv: no such file"),
+    ],
+)
+def test_a_broken_file_is_one_line_and_no_output(
+    trained: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes | None, complaint: str
+) -> None:
+    if content is not None:
+        Path(name).write_bytes(content)
+    assert predict.main(["--input", name, "--output", "out.csv"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"error: {complaint}")
+    assert not Path("out.csv").exists()
+    assert not list(Path().glob(".*.tmp"))
+
+
+def test_a_model_that_is_missing_or_of_another_format_is_named(trained: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such model"):
+        Classifier.load("nowhere")
+    path = trained / "movie_ratings.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {"text_format": 99}))
+    with pytest.raises(UserError, match="text format 99, this code writes 2"):
+        Classifier.load(trained)
+    path.write_text(json.dumps({"text_format": 2}))
+    with pytest.raises(UserError, match=r"movie_ratings\.json: not a checkpoint's metadata"):
+        Classifier.load(trained)
+    del found["served"]
+    path.write_text(json.dumps(found))
+    with pytest.raises(UserError, match=r"movie_ratings\.json: not the metadata of a served model"):
+        Classifier.load(trained)
+
+
+def test_the_version_is_that_of_the_content(trained: Path) -> None:
+    version = Classifier.load(trained).version
+    copy = Path(shutil.copytree(trained, "copy"))
+    assert Classifier.load(copy).version == version
+    found = json.loads((copy / "movie_ratings.json").read_text())
+    found["answerings"]["plot"]["calibration"]["bias"][0] += 1
+    (copy / "movie_ratings.json").write_text(json.dumps(found))
+    assert Classifier.load(copy).version != version
+
+
+def test_a_folder_from_anywhere_runs_nothing(trained: Path) -> None:
+    (trained / "pytorch_model.bin").write_bytes(pickle.dumps(Mischief()))
+    (trained / "config.json").write_text('{"auto_map": {"AutoModel": "evil.Model"}}')
+    (trained / "evil.py").write_text("raise SystemExit('ran')")
+    assert Classifier.load(trained).predict([{"title": "Film"}])
+    assert not Path("ran").exists()
+
+    def refused(complaint: str) -> None:
+        with pytest.raises(UserError, match=complaint):
+            Classifier.load(trained)
+
+    whole = (trained / "tokenizer.json").read_bytes()
+    (trained / "tokenizer.json").write_bytes(whole[:-1] + b" }")
+    refused(r"tokenizer\.json: not the file that movie_ratings\.json names: damaged")
+    with (trained / "tokenizer.json").open("wb") as file:
+        file.truncate(1 << 30)
+    refused(r"tokenizer\.json: 1,073,741,824 bytes, no model needs more")
+    (trained / "tokenizer.json").unlink()
+    refused(r"tokenizer\.json: no such file")
+    (trained / "tokenizer.json").symlink_to("/etc/passwd")
+    refused(r"tokenizer\.json: a link, which could lead anywhere")
+
+
+class Mischief:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch ran",)
+
+
+def test_a_prediction_needs_no_training_library(trained: Path) -> None:
+    code = (
+        "import sys; from stages.predict import main; main(['--title', 'Film']); "
+        "print({'torch', 'transformers', 'pandas', 'pyarrow', 'dvc', 'sklearn', 'scipy'} & set(sys.modules))"
+    )
+    assert last_line(code) == "set()"

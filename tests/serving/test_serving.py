@@ -1,0 +1,419 @@
+"""The service over real HTTP: both contracts, every way to get a request wrong, load, swap and stop."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from movie_ratings.movies.validation import validated
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.explain import explain_in_steps
+from movie_ratings.prediction.steps import Steps
+from serving.batching import BATCH, LONG, Batcher, BusyError
+from tests.support.builders import ROOT, last_line
+from tests.support.service import Server
+
+MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}
+VALID = validated(MOVIE)
+
+
+@pytest.fixture(scope="module")
+def server(served_model: Path) -> Iterator[Server]:
+    with Server(served_model, "--no-page") as running:
+        yield running
+
+
+def test_the_originals_curl_line(server: Server) -> None:
+    line = (
+        f"curl -s -X POST {server.url}/classifier_post -H 'Content-Type: application/json' -d "
+        """'{"title": ["Film 1", "Film 2"], "summary": ["A dull noise.", "A radiant vision."], """
+        """"genres": [["Drama", "No Such Genre"], []]}'"""
+    )
+    answer = json.loads(subprocess.run(line, shell=True, capture_output=True, check=True).stdout)
+    assert answer.keys() == {"ratings"}
+    assert len(answer["ratings"]) == 2
+    assert set(answer["ratings"]) <= {"bad", "average", "good"}
+    assert server.ask("GET", "/status")[1] == {"working": "yes"}
+
+
+def test_predictions_are_those_of_the_classifier(server: Server, served_model: Path) -> None:
+    classifier = Classifier.load(served_model)
+    movies = [MOVIE | {"title": f"Film {n} 🎬 فيلم"} for n in range(5)]
+    status, answer, _ = server.ask("POST", "/v1/predict", {"movies": movies})
+    assert status == 200
+    assert answer["model_version"] == classifier.version
+    for found, expected in zip(answer["predictions"], classifier.predict(movies), strict=True):
+        assert found["label"] == expected.label
+        assert found["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+    assert server.ask("POST", "/v1/predict", {"movies": []})[1]["predictions"] == []
+
+
+def test_what_is_known_about_the_model(server: Server, served_model: Path) -> None:
+    _, card, _ = server.ask("GET", "/v1/model")
+    assert card["version"] == Classifier.load(served_model).version
+    assert card["thresholds"] == {"low": 5.0, "high": 7.0}
+    assert card["metrics"]["validation"]["rows"] == 40
+    assert {"title", "genres", "summary", "year", "cast"} <= set(card["text"]["fields"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/classifier_post", {"title": ["A"], "summary": ["b"], "genres": [[], []]}, 422, "genres"),
+        ("/classifier_post", {"title": ["A"], "summary": [], "genres": [[]]}, 422, "summary"),
+        ("/classifier_post", {"title": ["A"], "summary": ["b"]}, 422, "genres"),
+        ("/classifier_post", {"title": ["A", ""], "summary": ["b", "\0"], "genres": [[], []]}, 422, "title.1"),
+        ("/classifier_post", {"title": "A", "summary": ["b"], "genres": [[]]}, 422, "title"),
+        ("/classifier_post", {"title": [], "summary": [], "genres": []}, 200, None),
+        ("/classifier_post", {"title": ["A"] * 129, "summary": ["b"] * 129, "genres": [[]] * 129}, 422, "title"),
+        ("/v1/predict", {"movies": [MOVIE, {"title": 7}]}, 422, "movies.1.title"),
+        ("/v1/predict", {"movies": [{"title": "A", "vote_count": 7}]}, 422, "movies.0.vote_count"),
+        ("/v1/predict", {"movies": [{"title": "A", "genres": "Drama"}]}, 422, "movies.0.genres"),
+        ("/v1/predict", {"movies": [{"title": "A", "year": "1994"}]}, 422, "movies.0.year"),
+        ("/v1/predict", {"movies": [{"title": "A", "year": 94}]}, 422, "movies.0.year"),
+        ("/v1/predict", {"movies": [{"title": "A", "runtime": 1.5}]}, 422, "movies.0.runtime"),
+        ("/v1/predict", {"movies": [{"title": "A", "cast": [1]}]}, 422, "movies.0.cast"),
+        ("/v1/predict", {"movies": [{"title": "A", "year": None, "runtime": 0, "cast": []}]}, 200, None),
+        ("/v1/predict", {"movies": [{"title": "A", "year": 1994, "directors": ["Ada \0 🎬"]}]}, 200, None),
+        ("/v1/predict", {"movies": [{"title": "word " * 101}]}, 422, "movies.0.title"),
+        ("/v1/predict", {"movies": [{}]}, 422, "movies.0.title"),
+        ("/v1/predict", {"movies": [{"title": "NUL\0 inside", "summary": "\u202e right to left 🎬"}]}, 200, None),
+        ("/v1/predict", b'{"movies": [{"title": NaN}]}', 422, "movies.0.title"),
+        ("/v1/predict", b'{"movies": [{"title": "\\ud800"}]}', 422, "movies.0.title"),
+        ("/v1/predict", b'{"movies": [{"\\ud800": "A"}]}', 422, "movies.0"),
+        ("/v1/predict", b'{"movies": [', 422, None),
+        ("/v1/predict", b'\xff{"movies": []}', 400, None),
+        ("/v1/predict", b"[" * 200_000, 400, None),
+        ("/v1/predict", b'{"movies": ' + b"9" * 5_000 + b"}", 400, None),
+        ("/v1/predict", b"", 422, "body"),
+        ("/v1/predict", b" " * 10_000_000, 413, None),
+        ("/nowhere", {}, 404, None),
+    ],
+)
+def test_a_wrong_request_is_refused_by_the_name_of_its_field(
+    server: Server, path: str, body: Any, status: int, field: str | None
+) -> None:
+    found, answer, _ = server.ask("POST", path, body)
+    assert found == status
+    if field is not None:
+        assert answer["faults"][0]["field"].startswith(field)
+        assert answer["detail"].startswith(field)
+
+
+def test_a_body_without_a_length_is_limited_too(server: Server) -> None:
+    command = ["curl", "-s", "-X", "POST", f"{server.url}/v1/predict", "-H", "Transfer-Encoding: chunked", "-T", "-"]
+    done = subprocess.run([*command, "-w", "%{http_code}"], input=b" " * 10_000_000, capture_output=True, check=False)
+    assert done.stdout.endswith(b"413")
+
+
+def test_the_documentation_has_examples_that_work(server: Server) -> None:
+    _, document, _ = server.ask("GET", "/openapi.json")
+    schemas = document["components"]["schemas"]
+    assert server.ask("POST", "/classifier_post", schemas["ColumnsRequest"]["examples"][0])[0] == 200
+    assert server.ask("POST", "/v1/predict", {"movies": schemas["Movie"]["examples"]})[0] == 200
+
+
+@pytest.mark.slow
+def test_nothing_that_the_documentation_allows_or_forbids_is_an_error_of_the_service(
+    server: Server, tmp_path: Path
+) -> None:
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json"]
+    options = ["--checks", checks, "--max-examples", "25", "--seed", "1", "--phases", "examples,coverage,fuzzing"]
+    # In a folder of its own, since it keeps what it found.
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3_000:]
+
+
+def test_metrics_and_logs_count_and_hold_no_text(served_model: Path) -> None:
+    with Server(served_model, "--no-page") as server:
+        server.ask("POST", "/v1/predict", {"movies": [MOVIE, MOVIE]})
+        server.ask("GET", "/secret-path-of-a-user")
+        _, text, _ = server.ask("GET", "/metrics")
+        assert 'movie_ratings_requests_total{route="/v1/predict",status="200"} 1.0' in text
+        assert re.search(r'movie_ratings_predictions_total\{label="\w+"\} 2.0', text)
+        assert "movie_ratings_batch_movies_sum 2.0" in text
+        assert f'movie_ratings_model{{version="{Classifier.load(served_model).version}"}} 1.0' in text
+        assert server.ask("GET", "/readyz")[0] == server.ask("GET", "/healthz")[0] == 200
+    written = json.dumps(server.log) + text
+    assert "secret-path" not in written
+    assert "radiant" not in written
+    first = next(line for line in server.log if line["event"] == "request")
+    assert first["route"] == "/v1/predict"
+    assert first["status"] == 200
+
+
+def test_predictions_require_the_key_where_one_is_set(served_model: Path) -> None:
+    with Server(served_model, MOVIE_RATINGS_API_KEY="hunter2") as server:
+        body = {"movies": [MOVIE]}
+        assert server.ask("POST", "/v1/predict", body)[0] == 401
+        assert server.ask("POST", "/v1/predict", body, **{"X-API-Key": "hunter1"})[0] == 401
+        assert server.ask("POST", "/v1/predict", body, **{"X-API-Key": "hunter2"})[0] == 200
+        assert server.ask("GET", "/healthz")[0] == 200
+        assert server.ask("GET", "/")[0] == 404
+    assert "hunter" not in json.dumps(server.log)
+
+
+class Slow:
+    """A classifier whose predictions wait until ``may_go`` is set: meanwhile requests queue up."""
+
+    version = "slow"
+
+    def __init__(self, classifier: Classifier):
+        self._classifier, self.sizes, self.may_go = classifier, list[int](), threading.Event()
+
+    def predict_validated(self, movies: list[Any]) -> Any:
+        self.may_go.wait(10)
+        self.sizes.append(len(movies))
+        return self._classifier.predict_validated(movies)
+
+
+def test_waiting_requests_share_batches_and_a_full_queue_refuses(served_model: Path) -> None:
+    slow = Slow(Classifier.load(served_model))
+    batcher = Batcher(slow, capacity=20)  # type: ignore[arg-type]
+
+    async def scenario() -> None:
+        first = asyncio.create_task(batcher.predict([VALID]))
+        await asyncio.sleep(0.2)
+        pairs = [[validated(MOVIE | {"title": f"Film {n}"})] * 2 for n in range(9)]
+        waiting = [asyncio.create_task(batcher.predict(pair)) for pair in pairs]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await batcher.predict([VALID] * 2)
+        slow.may_go.set()
+        assert len((await first).predictions) == 1
+        assert [len((await answer).predictions) for answer in waiting] == [2] * 9
+        # Larger than the queue, but nothing waits.
+        assert len((await batcher.predict([VALID] * 30)).predictions) == 30
+
+    asyncio.run(scenario())
+    assert slow.sizes == [1, 18, 30]
+    assert BATCH >= 18
+    batcher.close()
+
+
+def test_an_error_of_the_model_is_the_answer_of_its_batch_and_of_no_other(served_model: Path) -> None:
+    classifier = Classifier.load(served_model)
+    batcher = Batcher(Broken(), capacity=20)  # type: ignore[arg-type]
+
+    async def scenario() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await batcher.predict([VALID])
+        with pytest.raises(ZeroDivisionError):
+            await batcher.run(lambda found: found.predict_in_steps([VALID]))
+        batcher.swap(classifier)
+        assert len((await batcher.predict([VALID])).predictions) == 1
+
+    asyncio.run(scenario())
+    assert batcher.open == 0
+    batcher.close()
+
+
+class Broken:
+    """A classifier that always fails."""
+
+    version = "broken"
+
+    def predict_validated(self, movies: list[Any]) -> Any:
+        raise ZeroDivisionError
+
+    def predict_in_steps(self, movies: list[Any]) -> Any:
+        raise ZeroDivisionError
+
+
+def test_a_movie_that_cannot_be_read_fails_no_other_request(server: Server) -> None:
+    with Load(server, 2) as load:
+        refused = [server.ask("POST", "/v1/predict", {"movies": [MOVIE, {"title": ""}]}) for _ in range(20)]
+    assert {status for status, _, _ in refused} == {422}
+    assert refused[0][1]["detail"] == "movies.1.title: title and summary are both empty"
+    assert set(load.statuses) == {200}
+    assert not load.broken
+
+
+def test_requests_are_answered_between_the_steps_of_long_work(served_model: Path) -> None:
+    batcher = Batcher(Classifier.load(served_model))
+    order: list[str] = []
+
+    def work(classifier: Classifier) -> Steps[str]:
+        for _ in range(50):
+            time.sleep(0.01)
+            order.append("step")
+            yield
+        return "done"
+
+    async def scenario() -> None:
+        long = asyncio.create_task(batcher.run(work))
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            await batcher.predict([VALID])
+            order.append("request")
+        assert await long == "done"
+
+    asyncio.run(scenario())
+    batcher.close()
+    assert order.count("step") == 50
+    assert order.count("request") == 3
+    assert order[-1] == "step", "the requests did not wait for the end of the long work"
+
+
+def test_long_work_keeps_the_model_that_it_began_with(served_model: Path) -> None:
+    old, new = Classifier.load(served_model), Classifier.load(served_model)
+    batcher = Batcher(old)
+    seen: list[Classifier] = []
+
+    def work(classifier: Classifier) -> Steps[None]:
+        seen.append(classifier)
+        yield
+        batcher.swap(new)
+        yield
+        yield from explain_in_steps(classifier, VALID)
+        seen.append(classifier)
+
+    asyncio.run(batcher.run(work))
+    batcher.close()
+    assert seen == [old, old]
+    assert batcher.classifier is new
+
+
+def test_long_work_is_limited_apart_from_requests_and_abandoned_at_the_end(served_model: Path) -> None:
+    batcher = Batcher(Classifier.load(served_model))
+    ended: list[int] = []
+
+    def work(classifier: Classifier) -> Steps[None]:
+        try:
+            while True:
+                time.sleep(0.001)
+                yield
+        finally:
+            ended.append(1)
+
+    async def scenario() -> None:
+        endless = [asyncio.create_task(batcher.run(work)) for _ in range(LONG)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(BusyError):
+            await batcher.run(work)
+        assert not batcher.full
+        assert len((await batcher.predict([VALID])).predictions) == 1
+        # A client that leaves makes room for another one.
+        endless.pop().cancel()
+        await asyncio.sleep(0.1)
+        endless.append(asyncio.create_task(batcher.run(work)))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(batcher.close)
+        for one in endless:
+            with pytest.raises(BusyError):
+                await one
+
+    asyncio.run(scenario())
+    assert len(ended) == LONG + 1
+
+
+class Load:
+    """Clients that send one request after another until the block ends; keeps the statuses of the responses."""
+
+    def __init__(self, server: Server, clients: int):
+        self.statuses: list[int] = []
+        self.broken: list[Exception] = []
+        self.versions: set[str] = set()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(server,)) for _ in range(clients)]
+
+    def _ask(self, server: Server) -> None:
+        while not self._stop.is_set():
+            try:
+                status, answer, headers = server.ask("POST", "/v1/predict", {"movies": [MOVIE]})
+            except ConnectionRefusedError:
+                return  # nothing was accepted, nothing is lost
+            except Exception as error:
+                self.broken.append(error)
+                return
+            self.statuses.append(status)
+            self.versions.add(answer.get("model_version", headers.get("retry-after")))
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_a_full_service_refuses_with_503_and_recovers(served_model: Path) -> None:
+    with Server(served_model, "--no-page", "--capacity", "1") as server:
+        with Load(server, 12) as load:
+            time.sleep(1.5)
+        assert set(load.statuses) == {200, 503}
+        assert "1" in load.versions
+        assert not load.broken
+        assert server.ask("POST", "/v1/predict", {"movies": [MOVIE]})[0] == 200
+
+
+def test_the_model_is_swapped_without_losing_a_request(trained: Path) -> None:
+    metadata = trained / "movie_ratings.json"
+    old, whole = Classifier.load(trained).version, json.loads(metadata.read_text())
+    with Server(trained, "--no-page") as server, Load(server, 4) as load:
+        metadata.write_text("{}")
+        server.kill(signal.SIGHUP)
+        assert "not a checkpoint's metadata" in server.wait_for("the old model goes on")["reason"]
+        whole["answerings"]["plot"]["calibration"]["bias"][0] += 1
+        metadata.write_text(json.dumps(whole))
+        server.kill(signal.SIGHUP)
+        new = server.wait_for("swapped")["version"]
+        time.sleep(0.3)
+    assert new == Classifier.load(trained).version
+    assert load.versions == {old, new}
+    assert set(load.statuses) == {200}
+    assert not load.broken
+
+
+def test_a_stop_under_load_loses_no_accepted_request(served_model: Path) -> None:
+    with Server(served_model, "--no-page") as server, Load(server, 12) as load:
+        time.sleep(0.7)
+        server.kill(signal.SIGTERM)
+        assert server.wait() == 0
+    # What the service took on is what the clients were answered. A connection that it never accepted, because it came
+    # as the port was being closed, is reset by the system, as is one that comes later.
+    taken = [line["status"] for line in server.log if line["event"] == "request"]
+    assert len(taken) > 12
+    assert set(taken) <= {200, 503}
+    assert sorted(load.statuses) == sorted(taken)
+    assert all(isinstance(error, ConnectionError) for error in load.broken)
+    assert server.log[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--model", "nowhere"], "nowhere: no such model"),
+        (["--port", "99999"], "--port 99999: cannot be listened on"),
+        (["--capacity", "0"], "--capacity: at least 1"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_one_line(trained: Path, arguments: list[str], complaint: str) -> None:
+    command = [sys.executable, "-m", "serving", "--no-page", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert complaint in done.stderr
+
+
+def test_serving_needs_no_training_library() -> None:
+    code = (
+        "import sys, serving.page, serving.__main__; "
+        "print({'torch', 'transformers', 'dvc', 'sklearn', 'scipy', 'polars'} & set(sys.modules))"
+    )
+    assert last_line(code) == "set()"

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -135,7 +136,8 @@ def _columns(row: Numbers, seed: int, words: pa.StringArray, people: pa.StringAr
     }
 
 
-def _words(count: int, salt: int) -> list[str]:
+@cache
+def _words(count: int, salt: int) -> tuple[str, ...]:
     """Different words of two to four syllables; the more frequent a word, the shorter."""
     generator = np.random.default_rng([count, salt])
     found: dict[str, None] = {}
@@ -143,7 +145,7 @@ def _words(count: int, salt: int) -> list[str]:
         syllables = 1 + len(found) // (count // 3 + 1) + int(generator.integers(1, 3))
         onsets, vowels = (generator.integers(len(part), size=syllables) for part in (ONSETS, VOWELS))
         found["".join(ONSETS[o] + VOWELS[v] for o, v in zip(onsets, vowels, strict=True))] = None
-    return list(found)
+    return tuple(found)
 
 
 def _texts(words: pa.StringArray, chosen: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> pa.StringArray:

@@ -3,7 +3,8 @@
 No file of such a folder is executed: ONNX Runtime reads the graph, and the other files are JSON. Because a folder can
 come from an untrusted place, its files are checked before they are read. The folder holds no other file than those that
 movie_ratings.json names: a graph can read its weights from any file beside it, and each file that a prediction depends
-on must be in the version.
+on must be in the version. A published folder also holds the files of the transformer and a card, which the graph must
+not name.
 """
 
 import hashlib
@@ -23,6 +24,14 @@ GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
 LARGEST: Final = {GRAPH: 8 << 30, TOKENIZER: 64 << 20, linear.FILE: 256 << 20, checkpoint.FILE: 1 << 20}  # bytes
 LARGEST_WEIGHTS: Final = 64 << 30  # bytes of a file of weights outside the graph, which a graph over 2 GB needs
+# What a folder from the Hugging Face hub holds beside the served files; no prediction reads any of it.
+PUBLISHED: Final = frozenset(
+    (
+        "README.md", "config.json", "model.safetensors", "tokenizer_config.json", "special_tokens_map.json",
+        ".gitattributes", ".cache",
+    )
+)  # fmt: skip
+CHUNK: Final = 16 << 20  # bytes of a graph that are searched at a time
 
 # The name of a file in DVC's cache. With `cache.type symlink`, DVC fills an output with links to such files.
 CACHED: Final = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -96,9 +105,10 @@ def read(folder: str | Path) -> Served:
         raise UserError(f"{path}: not the metadata of a served model ({error})") from None
     for name in hashes:
         _check(folder / name)
-    strange = sorted({path.name for path in folder.iterdir()} - hashes.keys() - {checkpoint.FILE})
-    if strange:
-        raise UserError(f"{folder / strange[0]}: {checkpoint.FILE} does not name this file; move it out of the folder")
+    others = {path.name for path in folder.iterdir()} - hashes.keys() - {checkpoint.FILE}
+    for name in sorted(others):
+        if name not in PUBLISHED or _occurs(name.encode(), folder / GRAPH):
+            raise UserError(f"{folder / name}: {checkpoint.FILE} does not name this file; move it out of the folder")
     for name, expected in hashes.items():
         if storage.sha256(folder / name) != expected:
             raise UserError(f"{folder / name}: not the file that {checkpoint.FILE} names: damaged, or of another model")
@@ -133,6 +143,17 @@ def _validation(found: Any) -> dict[str, Any]:
         for name in ("balanced_accuracy", "macro_f1"):
             checks.finite(checks.part(figures, name, "served.validation"), f"served.validation.{name}")
     return figures
+
+
+def _occurs(text: bytes, path: Path) -> bool:
+    """Whether a file holds these bytes. A graph that reads weights from another file holds the name of that file."""
+    end = b""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            if text in end + chunk:
+                return True
+            end = chunk[-len(text) :]
+    return False
 
 
 def _check(path: Path) -> None:

@@ -228,6 +228,18 @@ def test_weights_beside_the_graph_belong_to_the_version(trained: Path) -> None:
         Classifier.load(folder)
 
 
+def test_a_published_folder_is_loaded_unless_the_graph_reads_a_file_of_the_transformer(trained: Path) -> None:
+    for name in ("README.md", "config.json", "model.safetensors"):
+        (trained / name).write_bytes(b"x" * 4_000)
+    assert Classifier.load(trained).predict([MOVIE])
+    options = {"location": "model.safetensors", "size_threshold": 1_000}
+    onnx.save(graph(), trained.parent / "model.onnx", save_as_external_data=True, **options)  # type: ignore[arg-type]
+    (trained.parent / "model.onnx").rename(trained / "model.onnx")
+    rehash(trained)
+    with pytest.raises(UserError, match=r"model\.safetensors: movie_ratings\.json does not name this file"):
+        Classifier.load(trained)
+
+
 def test_a_link_may_lead_to_a_file_of_the_cache_or_of_the_folder(trained: Path, workspace: Path) -> None:
     folder = with_weights_outside(trained)
     version = Classifier.load(folder).version
@@ -270,7 +282,7 @@ def test_a_folder_from_anywhere_runs_nothing(trained: Path) -> None:
             Classifier.load(trained)
         assert not Path("ran").exists()
 
-    for name in ("config.json", "evil.py", "pytorch_model.bin"):
+    for name in ("evil.py", "pytorch_model.bin"):
         refused(f"{name}: movie_ratings.json does not name this file; move it out of the folder")
         (trained / name).unlink()
     assert Classifier.load(trained).predict([{"title": "Film"}])

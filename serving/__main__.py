@@ -5,12 +5,17 @@ MOVIE_RATINGS_API_KEY in the environment, every prediction requires that key in 
 page.
 """
 
+import signal
+
+if __name__ == "__main__":
+    # The imports below take a second, in which SIGHUP would end the process. No model is loaded yet.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
 import argparse
 import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,10 +27,10 @@ import uvloop
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
-from movie_ratings.prediction.classifier import Classifier
 from serving import logs
 from serving.api import create_app
 from serving.batching import CAPACITY
+from serving.loading import Hangups, load
 from serving.service import Service
 
 LOG: Final = logging.getLogger("serving")
@@ -61,7 +66,8 @@ def serve(options: argparse.Namespace) -> None:
     if options.capacity < 1:
         raise UserError(f"--capacity: at least 1, found {options.capacity}")
     key = os.environ.get("MOVIE_RATINGS_API_KEY") or None
-    classifier = Classifier.load(options.model, options.rev)
+    hangups = Hangups()
+    classifier = load(options.model, options.rev)
     logs.set_up(options.log_level)
     service = Service(classifier, options.capacity)
     app = create_app(service, key=key)
@@ -80,7 +86,7 @@ def serve(options: argparse.Namespace) -> None:
     with _listen(options.host, options.port) as listener:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(Server(config, service), listener, service, options))
+                runner.run(_run(Server(config, service), listener, service, options, hangups))
         finally:
             service.close()
     LOG.info("stopped")
@@ -107,30 +113,30 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-async def _run(server: Server, listener: socket.socket, service: Service, options: argparse.Namespace) -> None:
-    loop = asyncio.get_running_loop()
-    loading: set[asyncio.Task[None]] = set()
-
-    def swap() -> None:
-        task = loop.create_task(_swap(service, options))
-        loading.add(task)
-        task.add_done_callback(loading.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, swap)
-    # Not before the handler is set: until then, SIGHUP would end the process.
+async def _run(
+    server: Server, listener: socket.socket, service: Service, options: argparse.Namespace, hangups: Hangups
+) -> None:
+    wanted = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, wanted.set)
+    hangups.hand_over(wanted.set)
+    reloading = asyncio.create_task(_reload(service, options, wanted))
     address, version = listener.getsockname()[:2], service.classifier.version
     LOG.info("serving", extra={"details": {"address": address, "version": version}})
     await server.serve(sockets=[listener])
+    reloading.cancel()
+
+
+async def _reload(service: Service, options: argparse.Namespace, wanted: asyncio.Event) -> None:
+    """Load the model again each time that it is wanted, one load at a time: each takes the memory of a model."""
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        await _swap(service, options)
 
 
 async def _swap(service: Service, options: argparse.Namespace) -> None:
-    def load() -> Classifier:
-        classifier = Classifier.load(options.model, options.rev)
-        classifier.predict([{"title": "A first movie, so that no client waits for what the first prediction sets up"}])
-        return classifier
-
     try:
-        classifier = await asyncio.to_thread(load)
+        classifier = await asyncio.to_thread(load, options.model, options.rev)
     except UserError as error:
         LOG.error("the old model goes on", extra={"details": {"reason": str(error)}})
         return

@@ -163,7 +163,7 @@ def _session(folder: Path, weights: Sequence[str], threads: int) -> Any:
     """The ONNX Runtime session of the graph in ``folder``, whose files of ``weights`` have been checked."""
     import onnxruntime  # takes a fifth of a second, which --help and typing errors should not cost
 
-    onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_default_logger_severity(4)  # fatal: an error is an exception too, whose message becomes one line
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     if weights:

@@ -47,7 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is every interface (default: %(default)s)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 means any free port (default: %(default)s)")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=os.environ.get("PORT") or "8000",
+        help="0 means any free port (default: PORT in the environment, or 8000)",
+    )
     parser.add_argument(
         "--capacity", type=int, default=CAPACITY, help="number of movies that may wait (default: %(default)s)"
     )

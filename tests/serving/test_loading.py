@@ -90,6 +90,17 @@ def test_a_model_that_cannot_be_used_ends_the_start_with_one_line(trained: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("port", "expected"), [("12", "--port 12: "), ("http", "invalid int value: 'http'")])
+def test_the_port_may_stand_in_the_environment(served_model: Path, port: str, expected: str) -> None:
+    # The address is this machine's in no network, so that nothing listens on it.
+    command = [sys.executable, "-m", "serving", "--no-page", "--host", "192.0.2.1", "--model", str(served_model)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PORT": port}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert expected in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
 def test_a_signal_before_the_service_listens_does_not_end_it(served_model: Path) -> None:
     for seconds in (0.15, 0.4, 0.8, 1.2):
         server = Server(served_model, "--no-page")

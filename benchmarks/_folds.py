@@ -11,7 +11,6 @@ from movie_ratings.movies.film import group_key, position
 from movie_ratings.movies.labels import Thresholds, class_indices, fit_thresholds
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.splits import by_year, label, sides_of
-from movie_ratings.movies.text import number
 from movie_ratings.params import Params
 
 FOLDS = 5
@@ -36,7 +35,7 @@ class Fold:
 
 def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
     """Five folds by the hash of the film."""
-    keys = [group_key(movie["title"], movie["release_date"]) for movie in movies]
+    keys = [group_key(movie["title"], movie["year"]) for movie in movies]
     folds = np.array([int(position(key, "fold") * FOLDS) for key in keys])
     held = np.array([position(key, "fold-validation") < VALIDATION for key in keys])
     return [_fold(movies, (folds != n) & ~held, (folds != n) & held, folds == n, options) for n in range(FOLDS)]
@@ -44,14 +43,14 @@ def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
 
 def by_time(movies: list[dict[str, Any]], options: Params) -> Fold:
     """The one fold of `split.by: time`: the newest movies to answer, older ones to choose on and to train on."""
-    places = by_year(np.array([number(movie, "year") or 0 for movie in movies]))
+    places = by_year(np.array([movie["year"] or 0 for movie in movies]))
     sides = sides_of(places, options.split.fractions.model_dump())
     return _fold(movies, sides == "train", sides == "validation", sides == "test", options)
 
 
 def smaller(fold: Fold, movies: list[dict[str, Any]], share: float) -> Fold:
     """The fold with only so large a share of its training movies, the thresholds as they are."""
-    keys = [group_key(movies[i]["title"], movies[i]["release_date"]) for i in fold.train]
+    keys = [group_key(movies[i]["title"], movies[i]["year"]) for i in fold.train]
     kept = fold.train[[position(key, "size") < share for key in keys]]
     return Fold(kept, fold.validation, fold.test, fold.thresholds, fold.labels)
 

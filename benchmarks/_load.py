@@ -1,7 +1,7 @@
-"""Load on a running service, from a process of its own: many clients with one movie a request.
+"""Put a running service under load, from a process of its own: many clients with one movie a request.
 
-python -m benchmarks._load URL MOVIES.jsonl --clients 64 --seconds 20      each client asks again when it is answered
-python -m benchmarks._load URL MOVIES.jsonl --rate 1000 --seconds 10       so many requests a second, answered or not
+python -m benchmarks._load URL MOVIES.jsonl --clients 64 --seconds 20      each client waits for the response
+python -m benchmarks._load URL MOVIES.jsonl --rate 1000 --seconds 10       a fixed number of requests a second
 Prints one JSON object.
 """
 
@@ -26,7 +26,7 @@ async def load(options: argparse.Namespace) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
-        async def ask(number: int) -> None:
+        async def send(number: int) -> None:
             started = time.perf_counter()
             try:
                 async with session.post(url, data=bodies[number % len(bodies)]) as answer:
@@ -43,7 +43,7 @@ async def load(options: argparse.Namespace) -> dict[str, Any]:
             tasks = set()
             for number in range(round(options.rate * options.seconds)):
                 await asyncio.sleep(started + number / options.rate - time.perf_counter())
-                task = asyncio.create_task(ask(number))
+                task = asyncio.create_task(send(number))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
@@ -52,7 +52,7 @@ async def load(options: argparse.Namespace) -> dict[str, Any]:
             async def client(first: int) -> None:
                 number = first
                 while time.perf_counter() < until:
-                    await ask(number)
+                    await send(number)
                     number += options.clients
 
             await asyncio.gather(*map(client, range(options.clients)))

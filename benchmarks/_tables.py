@@ -18,8 +18,8 @@ HEADLINE: Final = ("embeddings_boosting", "tfidf_ridge", "majority")
 SCORE: Final = "selection_score"
 MEASURED: Final = {
     SCORE: "expected balanced accuracy",
-    "validation.transformer_alone.log_loss": "log-loss, transformer alone",
-    "validation.facts.log_loss": "log-loss, both parts",
+    "validation.transformer.log_loss": "log-loss, transformer alone",
+    "validation.log_loss": "log-loss, both parts",
     "validation.plot.log_loss": "log-loss, both parts, title, genres and summary only",
 }
 # What the model was meant to reach on the sample source, in the order of KINDS.
@@ -162,7 +162,7 @@ def _cost(figures: Mapping[str, float]) -> str:
 def split_table(evaluated: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:
     """The one split that `dvc repro` scores."""
     head = [f"{evaluated['rows']} test movies", *COLUMNS, "accuracy", "log-loss"]
-    named = {"the model": evaluated, "the model, title, genres and summary only": evaluated["without_facts"]}
+    named = {"the model": evaluated, "the model, title, genres and summary only": evaluated["plot"]}
     named |= {TITLES[name]: row for name, row in baselines.items()}
     rows = [
         [

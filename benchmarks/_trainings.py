@@ -19,13 +19,13 @@ from tqdm import tqdm
 from benchmarks._folds import Fold
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.arrays import Floats
-from movie_ratings.model import checkpoint
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.release import add_year
 from movie_ratings.movies.text import FORMAT, facts_among, without
 from movie_ratings.params import Params
-from movie_ratings.training import pretrained
+from movie_ratings.training.dataset import Data
 from movie_ratings.training.fine_tune import fine_tune
-from movie_ratings.training.inference import ClassLogits
+from movie_ratings.training.transformer import Transformer
 
 WORK: Final = Path("data/study")
 CLEAN: Final = "data/clean/movies.parquet"
@@ -58,16 +58,19 @@ class Training:
 
     def run(self) -> None:
         """Train, answer, keep the answers; the linear part is left out, as it is fitted in a moment."""
-        movies: list[dict[str, Any]] = parquet.read_table(CLEAN, MOVIE).to_pylist()
+        movies: list[dict[str, Any]] = add_year(parquet.read_table(CLEAN, MOVIE)).to_pylist()
         facts = facts_among(self.options.text.fields)
-        tables = [self.fold.table(movies, part) for part in (self.fold.train, self.fold.validation)]
+        train, validation = (self.fold.table(movies, part) for part in (self.fold.train, self.fold.validation))
         alone = changed(self.options, "linear", {"use": False})
         folder = WORK / f"{self.path.stem}-checkpoint"
-        fine_tune(tables[0], tables[1], self.fold.thresholds, {"study": self.path.stem}, alone, WORK / "state", folder)
+        data = Data(train, validation, self.fold.thresholds, {"study": self.path.stem})
+        fine_tune(data, alone, WORK / "state", folder)
         asked = [movies[row] for row in (*self.fold.validation, *self.fold.test)]
         bare = [without(movie, facts) for movie in asked]
         with storage.whole(self.path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, facts=_logits(folder, asked), plot=_logits(folder, bare))
+            # By torch: the export stage proves that the exported model predicts the same.
+            transformer = Transformer.load(folder)
+            np.savez_compressed(file, facts=transformer.logits(asked), plot=transformer.logits(bare))
         shutil.rmtree(folder)
 
 
@@ -91,10 +94,3 @@ def train_all(trainings: Sequence[Training], jobs: int) -> None:
 def changed(options: Params, group: str, values: dict[str, Any]) -> Params:
     """The parameters with other values in one group."""
     return options.model_copy(update={group: getattr(options, group).model_copy(update=values)})
-
-
-def _logits(folder: Path, movies: list[dict[str, Any]]) -> Floats:
-    """Class logits (movies, classes) of a checkpoint, by torch: that its export answers alike is export's to prove."""
-    metadata = checkpoint.read(folder)
-    model, tokenizer = pretrained.load_checkpoint(folder)
-    return ClassLogits(model, metadata.head, metadata.thresholds).of_movies(movies, tokenizer, metadata.text)

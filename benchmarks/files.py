@@ -1,7 +1,7 @@
 """Reading a million rows with fetch.source files, beside the plain pandas reader of the same file.
 
-Writes benchmarks/files.json: seconds of each, in turns, the ratio round by round, and the peak memory of ours. ``read``
-ends with the movies in memory, as pandas does; ``read_and_write`` with a Parquet file, by pandas too.
+Writes benchmarks/results/files.json: seconds of each, in turns, the ratio round by round, and the peak memory of ours.
+``read`` ends with the movies in memory, as pandas does; ``read_and_write`` with a Parquet file, by pandas too.
 """
 
 import csv
@@ -29,7 +29,7 @@ from movie_ratings.sources.fetch_report import FetchReport
 
 Task = Callable[[str], None]
 
-OUTPUT = "benchmarks/files.json"
+OUTPUT = "benchmarks/results/files.json"
 ROWS = 1_000_000
 ROUNDS = 5
 COLUMNS = (

@@ -1,9 +1,9 @@
-"""What the Dockerfile does, done without a Docker engine: its requirements, files, user and command in a clean place.
+"""Follow the Dockerfile without a Docker engine: install its requirements, copy its files, run its command as its user.
 
-Reads the Dockerfile itself, so that the two cannot disagree: RUN pip goes into a fresh virtual environment, COPY into
-an empty folder, then ENTRYPOINT is started as USER in that folder, made read-only, with the environment of ENV alone.
-The service must answer a request to /classifier_post. Writes benchmarks/image.json: the size of what goes in, and the
-seconds until the service was ready. Must be run as root, as a Docker engine would be; Linux.
+The instructions are read from the Dockerfile itself. RUN pip installs into a fresh virtual environment, and COPY copies
+into an empty folder. Then ENTRYPOINT runs as USER in that folder, which is read-only, with no environment but ENV. The
+service must answer a request to /classifier_post. Writes benchmarks/results/image.json: the size of the contents in
+megabytes, and the seconds until the service was ready. Requires Linux and root, as a Docker engine does.
 """
 
 import json
@@ -25,7 +25,7 @@ from movie_ratings.core import storage
 from movie_ratings.core.command import run_stage
 from movie_ratings.core.errors import UserError
 
-RESULT: Final = "benchmarks/image.json"
+RESULT: Final = "benchmarks/results/image.json"
 CURL: Final = (
     "curl -s -X POST http://127.0.0.1:{port}/classifier_post -H 'Content-Type: application/json' "
     """-d '{{"title": ["The Long Harbour"], "summary": ["A pilot guides a ship home."], "genres": [["Drama"]]}}'"""
@@ -52,7 +52,7 @@ def parse(dockerfile: str) -> list[tuple[str, str]]:
 
 
 def build(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
-    """Follow the RUN and COPY instructions below ``root``; what that is in megabytes."""
+    """Follow the RUN and COPY instructions below ``root``; returns the sizes in megabytes."""
     environment, app = root / "opt/venv", root / "app"
     app.mkdir()
     for name, rest in instructions:
@@ -74,13 +74,13 @@ def build(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
 
 
 def try_out(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
-    """Start the entry point as the image would; seconds until /readyz, and the answers to the original's requests."""
-    told = dict(instructions)
-    variables = dict(part.split("=", 1) for part in shlex.split(told["ENV"]))
+    """Start the entry point as the image would; returns the seconds until /readyz, and the response to `CURL`."""
+    settings = dict(instructions)
+    variables = dict(part.split("=", 1) for part in shlex.split(settings["ENV"]))
     variables["PATH"] = variables["PATH"].replace("/opt/venv", str(root / "opt/venv")).replace("$PATH", os.defpath)
     port = 18_080
-    command = [part if part != "80" else str(port) for part in json.loads(told["ENTRYPOINT"])]
-    user = ["setpriv", "--reuid", told["USER"], "--regid", told["USER"], "--clear-groups", "--no-new-privs"]
+    command = [part if part != "80" else str(port) for part in json.loads(settings["ENTRYPOINT"])]
+    user = ["setpriv", "--reuid", settings["USER"], "--regid", settings["USER"], "--clear-groups", "--no-new-privs"]
     inside = (
         _readable_interpreter(root)
         + f"mount --bind {root} {root} && mount -o remount,bind,ro {root} && cd {root}/app && "
@@ -96,7 +96,7 @@ def try_out(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
             time.sleep(0.1)
         seconds = time.perf_counter() - started
         answer = json.loads(subprocess.run(CURL.format(port=port), shell=True, capture_output=True, check=True).stdout)
-        check = json.loads(told["HEALTHCHECK"].partition("CMD ")[2])
+        check = json.loads(settings["HEALTHCHECK"].partition("CMD ")[2])
         check[-1] = check[-1].replace("127.0.0.1", f"127.0.0.1:{port}")
         subprocess.run([str(root / "opt/venv/bin" / check[0]), *check[1:]], check=True)
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")

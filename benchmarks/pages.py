@@ -18,8 +18,8 @@ from benchmarks import _tables
 from benchmarks._figures import figures
 from movie_ratings.core.errors import UserError
 
-BENCHMARKS: Final = Path("benchmarks")
-METRICS: Final = Path("metrics")
+BENCHMARKS: Final = Path("benchmarks/results")
+METRICS: Final = Path("metrics/details")
 # What the pages quote, by the name of its file.
 MEASURED: Final = (
     "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "scale", "serving", "image"

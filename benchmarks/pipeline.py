@@ -1,7 +1,7 @@
 """Pipeline times: `dvc repro` from nothing in a fresh clone, and with nothing changed against `dvc version`.
 
 The clone is of the committed state, in a temporary folder, with the environment that runs this. Writes
-benchmarks/pipeline.json.
+benchmarks/results/pipeline.json.
 """
 
 import statistics
@@ -13,7 +13,7 @@ import time
 from movie_ratings.core import storage
 from movie_ratings.core.command import run_stage
 
-OUTPUT = "benchmarks/pipeline.json"
+OUTPUT = "benchmarks/results/pipeline.json"
 ROUNDS = 5
 
 

@@ -1,7 +1,8 @@
 """Scale: seconds, memory and disk of every stage at 10⁴, 10⁵ and 10⁶ invented movies, and what a kill costs.
 
 DVC runs the whole pipeline in a clone of the last commit, with this repository's params.yaml but for a tiny model of
-random weights, so that what is measured is the pipeline's own work. Writes benchmarks/scale.json, a part at a time:
+random weights, so that what is measured is the pipeline's own work. Writes benchmarks/results/scale.json, a part at a
+time:
 
 stages       each stage through DVC, at each size; at the largest once more, with a kill (SIGKILL to DVC and all that it
              started) half-way through each stage: every output must have the bytes of the undisturbed run
@@ -31,9 +32,9 @@ from movie_ratings import params
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.movies.record import MOVIE
-from movie_ratings.movies.text import TextFormat, compose, tokenize
+from movie_ratings.movies.text import FIELDS, TextFormat, compose, tokenize
 
-OUTPUT: Final = "benchmarks/scale.json"
+OUTPUT: Final = "benchmarks/results/scale.json"
 SIZES: Final = (10_000, 100_000, 1_000_000)
 PREDICTED: Final = (10_000, 100_000, 1_000_000)
 ROUNDS: Final = 3
@@ -121,15 +122,15 @@ def beside_a_script(folder: Path, rows: int) -> dict[str, Any]:
 def tokenising(folder: Path) -> dict[str, Any]:
     """Movies a second into a file of tokens, and what the library alone reaches with the same texts, in turns."""
     # Not above: the other parts measure processes, whose memory counts from that of this one.
+    from movie_ratings.movies.release import add_year
     from movie_ratings.movies.rows import Movies
     from movie_ratings.training import pretrained
-    from movie_ratings.training.dataset import READ
     from movie_ratings.training.tokens import write_tokens
 
     options = params.load()
     text = TextFormat(tuple(options.text.fields), options.text.max_length)
     tokenizer = pretrained.load_tokenizer(options.model.name).backend_tokenizer
-    movies = Movies(pa.Table.from_batches(generate(TOKENISED, 0), MOVIE).select(READ))
+    movies = Movies(add_year(pa.Table.from_batches(generate(TOKENISED, 0), MOVIE)).select(FIELDS))
     texts = [compose(movie, text.fields) for movie in movies]
     tokenize(tokenizer, texts[:1_000], text.max_length)
     ours, alone = [], []

@@ -1,10 +1,11 @@
-"""The served model against the original's classifier and transformers.pipeline, from a command line and over HTTP.
+"""Compare the served model with the original classifier and transformers.pipeline, and measure it over HTTP.
 
-The same 1,000 movies, the test split's and then the validation split's, answered by each way in a process of its own,
-in turns within one run: ours (stages.predict), transformers.pipeline with batches of 32, and the original's recipe
-(transformers, every row padded to 512 tokens, batches of 8). Then one movie from the command line, 64 clients with one
-movie a request, ten times more requests than can be answered, and ten minutes of load with the memory watched. Writes
-benchmarks/serving.json. Needs the pipeline's outputs (dvc repro).
+Each way predicts the same 1,000 movies, those of the test split and then of the validation split, in a process of its
+own and in turns within one run: ours (`Classifier`), transformers.pipeline with batches of 32, and the original's
+recipe (transformers, every row padded to 512 tokens, batches of 8). Then the benchmark measures one movie from the
+command line, 64 clients with one movie a request, ten times more requests than the service can answer, and the memory
+of the service during ten minutes of load. Writes benchmarks/results/serving.json. Requires the pipeline's outputs (dvc
+repro).
 """
 
 import argparse
@@ -41,9 +42,9 @@ OVERLOAD: Final = 10
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--movies", type=int, default=1_000, help="(default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of the batches (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison (default: %(default)s)")
     parser.add_argument(
-        "--soak", type=float, default=600.0, help="seconds of load for the memory (default: %(default)s)"
+        "--soak", type=float, default=600.0, help="seconds of load while memory is measured (default: %(default)s)"
     )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -60,7 +61,7 @@ def main() -> None:
         with served() as (url, process):
             load(url, lines, "--seconds", "5")
             calm = load(url, lines, "--seconds", "20")
-            # Side by side: what the same machine does in one process, a moment later.
+            # The throughput in one process, measured a moment later on the same machine.
             alone = run_way("ours", options.movies)["movies_per_second"]
             over = load(url, lines, "--rate", str(OVERLOAD * batch), "--seconds", "8")
             after = load(url, lines, "--seconds", "3", "--clients", "1")
@@ -71,7 +72,7 @@ def main() -> None:
             }
             found["overload"] = over | {"requests_over_capacity": OVERLOAD, "one_client_right_after": after["answered"]}
             found["memory"] = soak(url, lines, process, options.soak)
-    storage.write_json("benchmarks/serving.json", found)
+    storage.write_json("benchmarks/results/serving.json", found)
     print(f"serving: {found['batch']['times_the_original']['median']:.1f} times the original's classifier")
 
 
@@ -81,14 +82,14 @@ def movies(count: int) -> list[dict[str, Any]]:
 
 
 def request(movie: dict[str, Any]) -> dict[str, Any]:
-    """What a client asks to be told as much of the movie as a batch is told of it."""
+    """The movie as a client sends it, with the same facts as the movie of a batch has."""
     plain = {name: movie[name] or "" for name in ("title", "summary")}
     numbers = {name: text.number(movie, name) for name in text.NUMBERS}
     return plain | numbers | {name: text.names(movie, name) for name in text.NAMES}
 
 
 def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Answer ``rows`` in one way: movies a second after a warm-up, and the labels by the checkpoint's decision."""
+    """Predict ``rows`` in one way: movies a second after a warm-up, and the labels by the checkpoint's decision."""
     import numpy as np
 
     metadata = checkpoint.read(CHECKPOINT)
@@ -104,7 +105,7 @@ def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
         tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT)
         model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, dtype=torch.float32).eval()
-        # One more token of padding or of text would be another input: both read what ours reads.
+        # Both must read exactly the tokens that ours reads.
         limit = {"truncation": True, "max_length": metadata.text.max_length}
         classify = pipeline(
             "text-classification", model=model, tokenizer=tokenizer, top_k=None, function_to_apply="none"
@@ -113,9 +114,9 @@ def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         def answers(some: Sequence[dict[str, Any]]) -> Any:
             texts = [text.compose(movie, metadata.text.fields) for movie in some]
             if way == "pipeline":
-                told = classify(texts, batch_size=32, **limit)
+                outputs = classify(texts, batch_size=32, **limit)
                 logits = np.array(
-                    [[{s["label"]: s["score"] for s in scores}[name] for name in CLASSES] for scores in told]
+                    [[{s["label"]: s["score"] for s in scores}[name] for name in CLASSES] for scores in outputs]
                 )
             else:
                 batches = []
@@ -162,7 +163,7 @@ def compare_batches(count: int, rounds: int) -> dict[str, Any]:
 
 
 def time_command_line(runs: int = 7) -> dict[str, Any]:
-    """From process start to exit, and the memory at its peak, of one movie; and of importing transformers alone."""
+    """Seconds from process start to exit and peak memory of one prediction; seconds to import transformers alone."""
     command = [sys.executable, "-m", "stages.predict", "--title", "A Film", "--summary", "A pilot guides a ship home."]
     seconds, megabytes, imports = [], [], []
     for _ in range(runs):
@@ -204,7 +205,7 @@ def load(url: str, lines: Path, *arguments: str) -> dict[str, Any]:
 
 
 def soak(url: str, lines: Path, process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
-    """Resident megabytes of the service, ten times during ``seconds`` of load."""
+    """Resident memory of the service in megabytes, measured ten times during ``seconds`` of load."""
     megabytes = []
     for _ in range(10):
         load(url, lines, "--seconds", str(seconds / 10))

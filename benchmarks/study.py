@@ -1,17 +1,16 @@
 """The study: how good the model is over five folds of films, every movie answered by a model that never saw it.
 
-Reads data/clean/movies.parquet and params.yaml, writes benchmarks/study-SOURCE.json: the model, its parts and every
-baseline, with facts and without; and, with --part, ablations, objectives, seeds, the learning curve, the split by time.
-In each fold, thresholds, settings, epoch, calibration and decision are chosen without the movies that it answers. What
-a training answered is kept in data/study, so that an interrupted study goes on where it stopped. Several trainings run
-beside each other, a thread each: small batches leave most of a second thread idle.
+Reads data/clean/movies.parquet and params.yaml, writes benchmarks/results/study-SOURCE.json: the model, its parts and
+every baseline, with facts and without; and, with --part, ablations, objectives, seeds, the learning curve, the split by
+time. In each fold, thresholds, settings, epoch, calibration and decision are chosen without the movies that it answers.
+What a training answered is kept in data/study, so that an interrupted study goes on where it stopped. Several trainings
+run beside each other, a thread each: small batches leave most of a second thread idle.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -28,8 +27,10 @@ from movie_ratings.core.command import exit_code
 from movie_ratings.evaluation import baselines, metrics
 from movie_ratings.evaluation.ceiling import noise_ceiling
 from movie_ratings.evaluation.embeddings import embed
+from movie_ratings.model.answers import Answers
 from movie_ratings.movies.labels import label_shares
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.release import add_year
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import PLOT, TextFormat, facts_among, without
 from movie_ratings.params import Params
@@ -51,16 +52,6 @@ OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What was answered: row numbers, labels and class indices (rows,), and probabilities (rows, classes)."""
-
-    rows: Ints
-    labels: Ints
-    predicted: Ints
-    probabilities: Floats
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -70,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = arguments.part or PARTS
     study = Study(params.load())
-    path = f"benchmarks/study-{study.options.fetch.source}.json"
+    path = f"benchmarks/results/study-{study.options.fetch.source}.json"
     found = storage.read_json(path) if Path(path).exists() else {}
     found |= {"source": study.options.fetch.source, "rows": len(study.movies), "folds": len(study.folds)}
     for part in (part for part in PARTS if part in wanted):
@@ -84,7 +75,7 @@ class Study:
     """The movies in folds, and what was answered of each."""
 
     def __init__(self, options: Params):
-        self.table = parquet.read_table(CLEAN, MOVIE)
+        self.table = add_year(parquet.read_table(CLEAN, MOVIE))
         # As train does.
         fields = known_fields(self.table, options.text.fields)
         self.options = options = changed(options, "text", {"fields": fields})
@@ -132,7 +123,9 @@ class Study:
         answered: dict[str, dict[str, Answers]] = {}
         for view in VIEWS:
             answered[view] = {
-                name: self.pooled([self.decide(f, t, view, part) for f, t in zip(self.folds, self.tables, strict=True)])
+                name: self.pooled(
+                    self.folds, [self.decide(f, t, view, part) for f, t in zip(self.folds, self.tables, strict=True)]
+                )
                 for name, part in {"model": slice(None), "transformer": slice(0, 1), "linear": slice(1, 2)}.items()
             }
         whole = answered["facts"]["model"]
@@ -143,7 +136,7 @@ class Study:
             "model": {view: {name: self.figures(a) for name, a in found.items()} for view, found in answered.items()},
             "perfectly_calibrated_error": metrics.perfectly_calibrated_error(whole.probabilities, 200, 0),
             "reliability": metrics.reliability(self.labels, whole.probabilities),
-            "coverage": metrics.coverage(self.labels, whole.predicted, whole.probabilities),
+            "coverage": metrics.coverage(whole),
             "trade_off": metrics.trade_off(self.labels, whole.probabilities, shares),
             "noise_ceiling": noise_ceiling(ratings, votes, self.folds[0].thresholds, 0),
         }
@@ -152,9 +145,10 @@ class Study:
         """Every baseline on the same folds and fields, and the model's paired difference to each."""
         found: dict[str, Any] = {}
         for view in VIEWS:
-            ours = self.pooled([self.decide(f, t, view) for f, t in zip(self.folds, self.tables, strict=True)])
+            parts = [self.decide(f, t, view) for f, t in zip(self.folds, self.tables, strict=True)]
+            ours = self.pooled(self.folds, parts)
             answered = {
-                name: self.pooled([self.baseline(name, view, n, fold) for n, fold in enumerate(self.folds)])
+                name: self.pooled(self.folds, [self.baseline(name, view, fold) for fold in self.folds])
                 for name in self.options.baseline.models
             }
             found[view] = {
@@ -171,7 +165,7 @@ class Study:
         sets["all"] = list(self.options.text.fields)
         return {
             "fields": {
-                name: self.figures(self.pooled([self.linear(fields, fold) for fold in self.folds]))
+                name: self.figures(self.pooled(self.folds, [self.linear(fields, fold) for fold in self.folds]))
                 for name, fields in tqdm(sets.items(), desc="fields")
             }
         }
@@ -192,7 +186,9 @@ class Study:
             tables = [self.logits(fold) for fold in folds] if share < 1 else self.tables
             rows = int(np.mean([len(fold.train) for fold in folds]))
             found[str(share)] = {"training_rows": rows} | {
-                view: self.figures(self.pooled([self.decide(f, t, view) for f, t in zip(folds, tables, strict=True)]))
+                view: self.figures(
+                    self.pooled(folds, [self.decide(f, t, view) for f, t in zip(folds, tables, strict=True)])
+                )
                 for view in VIEWS
             }
         return {"sizes": found}
@@ -201,9 +197,9 @@ class Study:
         """Trained on older movies and asked about the newest, beside its figures for the same movies at random."""
         fold = by_time(self.movies, self.options)
         aged = self.decide(fold, self.logits(fold), "facts")
-        kept = self.pooled([self.decide(f, t, "facts") for f, t in zip(self.folds, self.tables, strict=True)])
-        mixed = Answers(fold.test, self.labels[fold.test], kept.predicted[fold.test], kept.probabilities[fold.test])
-        years = [self.movies[row]["release_date"].year for row in fold.test]
+        parts = [self.decide(f, t, "facts") for f, t in zip(self.folds, self.tables, strict=True)]
+        mixed = _of_rows(self.pooled(self.folds, parts), fold.test)
+        years = [self.movies[row]["year"] for row in fold.test]
         return {
             "time": {
                 "rows": len(fold.test), "years": [min(years), max(years)],
@@ -218,7 +214,7 @@ class Study:
         for name, options in self.cases(part).items():
             tables = [{"facts": Training(options, fold).logits()["facts"][None]} for fold in folds]
             answers = [self.decide(fold, table, "facts") for fold, table in zip(folds, tables, strict=True)]
-            found[name] = self.figures(self.pooled(answers))
+            found[name] = self.figures(self.pooled(folds, answers))
         return found
 
     def logits(self, fold: Fold) -> Tables:
@@ -241,9 +237,9 @@ class Study:
         rule = self.options.decision
         how = fit_answering(rule.rule, rule.metric, held, fold.labels[fold.validation], shares)
         probabilities = how.calibration.probabilities(test)
-        return Answers(fold.test, fold.labels[fold.test], how.decision.classes(probabilities), probabilities)
+        return Answers(fold.labels[fold.test], how.decision.classes(probabilities), probabilities)
 
-    def baseline(self, name: Any, view: str, n: int, fold: Fold) -> Answers:
+    def baseline(self, name: Any, view: str, fold: Fold) -> Answers:
         """A baseline's answers to the test movies of a fold."""
         fields = self.options.text.fields if view == "facts" else [f for f in self.options.text.fields if f in PLOT]
         parts = [fold.train, fold.validation, fold.test]
@@ -256,9 +252,8 @@ class Study:
             return train, held, test
 
         tables = [fold.table(self.movies, part).to_pylist() for part in parts]
-        data = baselines.Data(tables[0], tables[1], tables[2], fields, fold.thresholds, embeddings)
-        found = baselines.fit(name, data, self.options)
-        return Answers(fold.test, fold.labels[fold.test], found.predicted, found.probabilities)
+        data = baselines.BaselineData(tables[0], tables[1], tables[2], fields, fold.thresholds, embeddings)
+        return baselines.fit(name, data, self.options).answers
 
     def linear(self, fields: Sequence[str], fold: Fold) -> Answers:
         """The linear part alone, on these fields."""
@@ -273,27 +268,29 @@ class Study:
         weights = vote_weights(table["vote_count"], self.options.train.vote_weighting)
         return Rated(Movies(table), table["vote_average"].to_numpy(), weights)
 
-    def pooled(self, parts: list[Answers]) -> Answers:
-        """The answers of several folds, in the order of the movies."""
-        rows = np.concatenate([part.rows for part in parts])
-        order = np.argsort(rows)
-        columns = [
-            np.concatenate([getattr(part, name) for part in parts])[order]
-            for name in ("labels", "predicted", "probabilities")
-        ]
-        return Answers(rows[order], *columns)
+    def pooled(self, folds: Sequence[Fold], parts: Sequence[Answers]) -> Answers:
+        """The answers to the test movies of several folds, one of ``parts`` a fold, in the order of the movies."""
+        order = np.argsort(np.concatenate([fold.test for fold in folds]))
+        joined = Answers(
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.predicted for part in parts]),
+            np.concatenate([part.probabilities for part in parts]),
+        )
+        return _of_rows(joined, order)
 
     def figures(self, answers: Answers) -> dict[str, Any]:
         """Figures of merit with 95% intervals, by bootstrap over movies."""
         drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
-        return metrics.scores(answers.labels, answers.predicted, answers.probabilities) | {
-            "interval_95": metrics.intervals(answers.labels, answers.predicted, *drawn)
-        }
+        return metrics.scores(answers) | {"interval_95": metrics.intervals(answers.labels, answers.predicted, *drawn)}
 
     def difference(self, ours: Answers, theirs: Answers) -> dict[str, Any]:
         """The paired difference of two sets of answers to the same movies."""
         drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
         return metrics.paired_difference(self.labels, ours.predicted, theirs.predicted, *drawn)
+
+
+def _of_rows(answers: Answers, rows: Ints) -> Answers:
+    return Answers(answers.labels[rows], answers.predicted[rows], answers.probabilities[rows])
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 The same model, the same rows of the training split and the same batch size, forward, backward and optimizer step,
 in turns within one run: every row padded to 512 tokens (the original's recipe); every batch padded to its longest row;
 and that with train.freeze_layers layers frozen, and with one more, without and with an epoch's share in computing what
-these layers say. Writes benchmarks/throughput.json: movies a second of each, and their ratios round by round. --rows
-bounds the time that it takes (the original's recipe is the slow one).
+these layers say. Writes benchmarks/results/throughput.json: movies a second of each, and their ratios round by round.
+--rows bounds the time that it takes (the original's recipe is the slow one).
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> None:
         return {"min": min(found), "median": statistics.median(found), "max": max(found)}
 
     storage.write_json(
-        "benchmarks/throughput.json",
+        "benchmarks/results/throughput.json",
         {
             "rows": len(movies),
             "threads": torch.get_num_threads(),
@@ -134,7 +134,7 @@ def epoch(
             hidden = np.zeros((*input_ids.shape, model.config.hidden_size), dtype=np.float32)
             for place, row in zip(hidden, rows, strict=True):
                 place[: lengths[row]] = features[row]
-            inputs = {"inputs_embeds": torch.from_numpy(hidden)}
+            inputs[frozen.FEATURES] = torch.from_numpy(hidden)
         logits = model(**inputs, attention_mask=torch.from_numpy(mask)).logits
         functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)).backward()
         optimizer.step()

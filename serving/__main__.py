@@ -1,7 +1,8 @@
 """Serve a model over HTTP: the API, its documentation at /docs, and the page at /.
 
-kill -HUP loads the model's folder anew without dropping a request; kill -TERM finishes what is in flight. With
-MOVIE_RATINGS_API_KEY in the environment every prediction needs the header X-API-Key, and the page stays away.
+kill -HUP loads the model's folder again without losing a request; kill -TERM finishes the open requests and stops. With
+MOVIE_RATINGS_API_KEY in the environment, every prediction requires that key in the header X-API-Key, and there is no
+page.
 """
 
 import argparse
@@ -25,9 +26,10 @@ from movie_ratings.prediction.classifier import Classifier
 from serving import logs
 from serving.api import create_app
 from serving.batching import CAPACITY
+from serving.service import Service
 
 LOG: Final = logging.getLogger("serving")
-GRACE: Final = 30  # seconds to finish what is in flight
+GRACE: Final = 30  # seconds to finish the open requests
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,20 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
-    parser.add_argument("--rev", help="the model of this git revision or tag, out of DVC's cache or remote")
+    parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="where to listen; 0.0.0.0 is everywhere (default: %(default)s)"
+        "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is every interface (default: %(default)s)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 is any free one (default: %(default)s)")
-    parser.add_argument("--capacity", type=int, default=CAPACITY, help="movies that may wait (default: %(default)s)")
-    parser.add_argument("--no-page", action="store_true", help="the API alone")
+    parser.add_argument("--port", type=int, default=8000, help="0 means any free port (default: %(default)s)")
+    parser.add_argument(
+        "--capacity", type=int, default=CAPACITY, help="number of movies that may wait (default: %(default)s)"
+    )
+    parser.add_argument("--no-page", action="store_true", help="serve the API without the page")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args(arguments)
     return exit_code(lambda: serve(options))
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Serve until told to stop.
+    """Serve until a signal stops the process.
 
     Raises:
         UserError: the model cannot be loaded, or the address cannot be listened on.
@@ -59,12 +63,12 @@ def serve(options: argparse.Namespace) -> None:
     key = os.environ.get("MOVIE_RATINGS_API_KEY") or None
     classifier = Classifier.load(options.model, options.rev)
     logs.set_up(options.log_level)
-    app: Any = create_app(classifier, key=key, capacity=options.capacity)
-    state = app.state
+    service = Service(classifier, options.capacity)
+    app = create_app(service, key=key)
     if not (options.no_page or key):
-        from serving.page import mount  # seconds to import
+        from serving.page import mount  # takes seconds to import
 
-        app = mount(app)
+        app = mount(app, service)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -74,25 +78,24 @@ def serve(options: argparse.Namespace) -> None:
         limit_concurrency=1_000,
     )
     with _listen(options.host, options.port) as listener:
-        LOG.info("serving", extra={"facts": {"address": listener.getsockname()[:2], "version": classifier.version}})
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(Server(config, state), listener, state, options))
+                runner.run(_run(Server(config, service), listener, service, options))
         finally:
-            state.batcher.close()
+            service.close()
     LOG.info("stopped")
 
 
 class Server(uvicorn.Server):
-    """Tells /readyz that it is going down before it goes."""
+    """Uvicorn, with /readyz failing from the moment a signal asks it to stop."""
 
-    def __init__(self, config: uvicorn.Config, state: Any):
+    def __init__(self, config: uvicorn.Config, service: Service):
         super().__init__(config)
-        self._state = state
+        self._service = service
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGTERM and SIGINT, and exit with 0 then: uvicorn's own would raise the signal again."""
+        """Stop at SIGTERM and SIGINT with exit code 0; uvicorn's own method would raise the signal again."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -100,36 +103,39 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """The handler of SIGTERM and SIGINT."""
-        self._state.ready = False
+        self._service.ready = False
         super().handle_exit(sig, frame)
 
 
-async def _run(server: Server, listener: socket.socket, state: Any, options: argparse.Namespace) -> None:
+async def _run(server: Server, listener: socket.socket, service: Service, options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     loading: set[asyncio.Task[None]] = set()
 
     def swap() -> None:
-        task = loop.create_task(_swap(state, options))
+        task = loop.create_task(_swap(service, options))
         loading.add(task)
         task.add_done_callback(loading.discard)
 
     loop.add_signal_handler(signal.SIGHUP, swap)
+    # Not before the handler is set: until then, SIGHUP would end the process.
+    address, version = listener.getsockname()[:2], service.classifier.version
+    LOG.info("serving", extra={"details": {"address": address, "version": version}})
     await server.serve(sockets=[listener])
 
 
-async def _swap(state: Any, options: argparse.Namespace) -> None:
+async def _swap(service: Service, options: argparse.Namespace) -> None:
     def load() -> Classifier:
         classifier = Classifier.load(options.model, options.rev)
-        classifier.predict([{"title": "A first movie, so that no user waits for what is made once"}])
+        classifier.predict([{"title": "A first movie, so that no client waits for what the first prediction sets up"}])
         return classifier
 
     try:
         classifier = await asyncio.to_thread(load)
     except UserError as error:
-        LOG.error("the old model goes on", extra={"facts": {"reason": str(error)}})
+        LOG.error("the old model goes on", extra={"details": {"reason": str(error)}})
         return
-    state.serve(classifier)
-    LOG.info("swapped", extra={"facts": {"version": classifier.version}})
+    service.swap(classifier)
+    LOG.info("swapped", extra={"details": {"version": classifier.version}})
 
 
 def _listen(host: str, port: int) -> socket.socket:

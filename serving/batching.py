@@ -1,46 +1,89 @@
-"""Dynamic batching: requests that wait at the same time are answered in one go."""
+"""Dynamic batching: one queue and one thread in front of the model.
+
+Requests that wait at the same time are predicted in one batch. Long work (an explanation, a table) runs in steps on the
+same thread: after each step it goes to the back of the queue, so that it never holds up a request by more than a step.
+"""
 
 import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from movie_ratings.prediction.classifier import Classifier, Prediction, require_movie
+from movie_ratings.movies.validation import ValidMovie
+from movie_ratings.prediction.classifier import Classifier, Prediction
+from movie_ratings.prediction.steps import Steps
 
-BATCH: Final = 32  # movies answered in one go: more would only make the first of them wait for the last
-CAPACITY: Final = 64  # movies that may be open: with a hundred answered a second, nobody waits much over half of one
+BATCH: Final = 32  # movies in one batch: a larger one would make its first request wait longer and be hardly faster
+CAPACITY: Final = 64  # open movies: at a hundred predictions a second, a request waits little more than half a second
+LONG: Final = 4  # open pieces of long work: a request waits for at most one step of each
 LOG: Final = logging.getLogger("serving")
 
-Movies = Sequence[Mapping[str, Any]]
+T = TypeVar("T")
 
 
 class BusyError(Exception):
-    """The queue is full; ask again in a second."""
+    """The queue is full; the client should try again in a second."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The predictions of one request and the version of the model that made them all."""
+class Predictions:
+    """The predictions of one request, and the version of the one model that made them."""
 
     predictions: list[Prediction]
     version: str
 
 
-@dataclass(frozen=True)
-class _Job:
-    movies: Movies
-    future: "asyncio.Future[Answer]"
-    loop: asyncio.AbstractEventLoop
+class _Result:
+    """The future of one request, set from the thread of the batches."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self._loop.create_future()
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether nobody waits for the result any more."""
+        return self.future.cancelled()
+
+    def set(self, result: Any) -> None:
+        """Pass on the result, or the error if it is one."""
+        try:
+            self._loop.call_soon_threadsafe(self._resolve, result)
+        except RuntimeError:  # the loop is closed, so nobody waits any more
+            LOG.warning("a prediction came too late", exc_info=True)
+
+    def _resolve(self, result: Any) -> None:
+        if self.future.done():  # the client closed the connection
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+@dataclass
+class _Request:
+    movies: Sequence[ValidMovie]
+    result: _Result
+
+
+@dataclass
+class _Long:
+    """Long work. It gets its classifier at its first step and keeps it to the end."""
+
+    work: Callable[[Classifier], Steps[Any]]
+    result: _Result
+    steps: Steps[Any] | None = None
 
 
 class Batcher:
-    """Answers requests one batch after another, on one thread, out of a queue of at most ``capacity`` movies.
+    """Predicts on one thread, from one queue of at most ``capacity`` movies and `LONG` pieces of long work.
 
-    Requests are answered in the order in which they came and are not split. A single request may be larger than the
-    queue if nothing waits. ``on_batch`` is told the size of each batch.
+    The queue is first in, first out, and requests are not split. A single request may be larger than the capacity if no
+    other is open. ``on_batch`` is called with the size of each batch.
     """
 
     def __init__(
@@ -48,16 +91,16 @@ class Batcher:
     ):
         self.classifier = classifier
         self._capacity, self._on_batch = capacity, on_batch
-        self._jobs: deque[_Job] = deque()
+        self._queue: deque[_Request | _Long] = deque()
         self._changed = threading.Condition()
-        self._open = 0  # movies that wait or are being answered
+        self._open = self._long = 0
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
         self._thread.start()
 
     @property
     def open(self) -> int:
-        """Movies that wait or are being answered."""
+        """The number of movies that wait or are being predicted; those of long work do not count."""
         return self._open
 
     @property
@@ -65,75 +108,106 @@ class Batcher:
         """Whether even a request of one movie would be refused."""
         return self._open >= self._capacity
 
-    async def predict(self, movies: Movies) -> Answer:
-        """Answer ``movies``, together with those of other requests.
+    async def predict(self, movies: Sequence[ValidMovie]) -> Predictions:
+        """Predict ``movies``, in one batch with other requests that wait.
 
         Raises:
-            BusyError: the queue is full.
-            UserError: a movie cannot be read.
+            BusyError: the queue is full, or is closing.
         """
-        # Here and not in the batch, where one movie that cannot be read would fail its neighbours.
-        for number, movie in enumerate(movies, 1):
-            require_movie(movie, f"movie {number}")
-        loop = asyncio.get_running_loop()
-        job = _Job(movies, loop.create_future(), loop)
+        result = _Result()
         with self._changed:
             if self._closing or (self._open and self._open + len(movies) > self._capacity):
                 raise BusyError
             self._open += len(movies)
-            self._jobs.append(job)
+            self._queue.append(_Request(movies, result))
             self._changed.notify()
-        return await job.future
+        found: Predictions = await result.future
+        return found
+
+    async def run(self, work: Callable[[Classifier], Steps[T]]) -> T:
+        """Run long work in steps and return its result; one and the same classifier serves all of its steps.
+
+        Raises:
+            BusyError: too much long work is open, or the queue is closing.
+        """
+        result = _Result()
+        with self._changed:
+            if self._closing or self._long >= LONG:
+                raise BusyError
+            self._long += 1
+            self._queue.append(_Long(work, result))
+            self._changed.notify()
+        found: T = await result.future
+        return found
 
     def swap(self, classifier: Classifier) -> None:
-        """Answer from now on with another model; a batch that is being answered ends with the one it began with."""
+        """Use another model from now on; a batch or long work that has begun ends with the model it began with."""
         self.classifier = classifier
 
     def close(self) -> None:
-        """Answer what waits, then stop."""
+        """Finish the requests that wait, abandon long work after its present step, and stop."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
 
     def _work(self) -> None:
-        while batch := self._take():
-            classifier = self.classifier
-            movies = [movie for job in batch for movie in job.movies]
-            try:
-                predictions = classifier.predict(movies)
-                results: list[Answer | Exception] = []
-                for job in batch:
-                    results.append(Answer(predictions[: len(job.movies)], classifier.version))
-                    del predictions[: len(job.movies)]
-            # Whatever went wrong is the answer of these requests; the thread has to live on for the others.
-            except Exception as error:
-                results = [error] * len(batch)
+        while True:
             with self._changed:
-                self._open -= len(movies)
-            self._on_batch(len(movies))
-            for job, result in zip(batch, results, strict=True):
-                try:
-                    job.loop.call_soon_threadsafe(_resolve, job.future, result)
-                except RuntimeError:  # the loop is closed: nobody is waiting any more
-                    LOG.warning("an answer came too late", exc_info=True)
+                self._changed.wait_for(lambda: self._queue or self._closing)
+                if not self._queue:
+                    return
+                head = self._queue.popleft()
+                batch = self._batch(head) if isinstance(head, _Request) else []
+            if isinstance(head, _Long):
+                self._step(head)
+            else:
+                self._predict(batch)
 
-    def _take(self) -> list[_Job]:
-        """The jobs of the next batch; none when closed and all is answered."""
+    def _batch(self, head: _Request) -> list[_Request]:
+        """The request ``head`` and those right behind it that still fit into its batch."""
+        batch, size = [head], len(head.movies)
+        while self._queue and isinstance(following := self._queue[0], _Request):
+            size += len(following.movies)
+            if size > BATCH:
+                break
+            batch.append(following)
+            self._queue.popleft()
+        return batch
+
+    def _predict(self, batch: list[_Request]) -> None:
+        classifier = self.classifier
+        movies = [movie for request in batch for movie in request.movies]
+        try:
+            predictions = iter(classifier.predict_validated(movies))
+            results: list[Predictions | Exception] = [
+                Predictions([next(predictions) for _ in request.movies], classifier.version) for request in batch
+            ]
+        # Any error is the result of these requests; the thread must go on for the others.
+        except Exception as error:
+            results = [error] * len(batch)
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closing)
-            batch: list[_Job] = []
-            size = 0
-            while self._jobs and (not batch or size + len(self._jobs[0].movies) <= BATCH):
-                batch.append(self._jobs.popleft())
-                size += len(batch[-1].movies)
-            return batch
+            self._open -= len(movies)
+        self._on_batch(len(movies))
+        for request, result in zip(batch, results, strict=True):
+            request.result.set(result)
 
-
-def _resolve(future: "asyncio.Future[Answer]", result: Answer | Exception) -> None:
-    if future.done():  # the client hung up
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+    def _step(self, job: _Long) -> None:
+        try:
+            steps = job.steps = job.steps or job.work(self.classifier)
+            if self._closing or job.result.unwanted:
+                steps.close()
+                raise BusyError
+            next(steps)
+        except StopIteration as end:
+            result = end.value
+        # As in `_predict`.
+        except Exception as error:
+            result = error
+        else:
+            with self._changed:
+                self._queue.append(job)
+            return
+        with self._changed:
+            self._long -= 1
+        job.result.set(result)

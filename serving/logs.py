@@ -1,4 +1,4 @@
-"""Logs as lines of JSON: what was asked for and how it went, never the movies' text."""
+"""Logs as lines of JSON: route, status and time of each request, never the text of a movie."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; ``extra={"facts": {...}}`` adds fields."""
+    """One JSON object a line; ``extra={"details": {...}}`` adds fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
@@ -15,10 +15,10 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, "facts", {}),
+            **getattr(record, "details", {}),
         }
         if record.exc_info:
-            # The trace says where; the exception's own text could quote a movie.
+            # The places in the code, without the exception's message, which could quote a movie.
             line["exception"] = record.exc_info[0].__name__ if record.exc_info[0] else None
             line["at"] = [f"{f.filename}:{f.lineno}" for f in _frames(record)]
         return json.dumps(line)

@@ -1,4 +1,4 @@
-"""What every request passes: a limit on its body, a key where one is set, a count and a line in the log."""
+"""Middleware for every request: a limit on the body, an API key if one is set, metrics and a line in the log."""
 
 import logging
 import secrets
@@ -6,48 +6,22 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.answers import problem
+from serving.metrics import Metrics
+from serving.responses import problem
 
 LOG: Final = logging.getLogger("serving")
-PRIVATE: Final = ("/classifier_post", "/v1/")  # what a key protects
-DRAINED: Final = 64 << 20  # bytes of a refused body that are read all the same
-BUSY: Final = "too many requests at once; ask again in a second"
-
-
-class Metrics:
-    """The Prometheus metrics of one application."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "movie_ratings_requests", "Requests answered", ["route", "status"], registry=self.registry
-        )
-        self.seconds = Histogram(
-            "movie_ratings_request_seconds",
-            "From the first byte of a request to the last of its answer",
-            ["route"],
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-            registry=self.registry,
-        )
-        self.predictions = Counter("movie_ratings_predictions", "Movies predicted", ["label"], registry=self.registry)
-        self.batch = Histogram(
-            "movie_ratings_batch_movies",
-            "Movies answered in one go",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
-            registry=self.registry,
-        )
-        self.open = Gauge("movie_ratings_open_movies", "Movies waiting or being answered", registry=self.registry)
-        self.model = Gauge("movie_ratings_model", "The model that answers", ["version"], registry=self.registry)
+PRIVATE: Final = ("/classifier_post", "/v1/")  # routes that a key protects
+DRAINED: Final = 64 << 20  # bytes of a refused body that are read and thrown away
+BUSY: Final = "too many requests at once; try again in a second"
 
 
 class Gate:
-    """ASGI middleware: refuses what need not be read to be refused, counts and logs everything.
+    """ASGI middleware: refuses some requests before they are parsed, and counts and logs all.
 
-    That is: a body over ``limit`` bytes, no key where one is asked for, and a prediction while the queue is ``full``,
-    which has to cost next to nothing just when there is too much to do.
+    It refuses a body over ``limit`` bytes, a prediction without the ``key`` if one is set, and a prediction while the
+    queue is ``full``: under overload a refusal must cost next to nothing.
     """
 
     def __init__(
@@ -78,7 +52,7 @@ class Gate:
                 await problem(503, BUSY)(scope, receive, sent)
             elif private:
                 await self._limited(scope, receive, sent)
-            else:  # the page's uploads have a limit of their own
+            else:  # the uploads of the page have a limit of their own
                 await self._app(scope, receive, sent)
         except Exception:
             LOG.exception("failed")
@@ -95,7 +69,7 @@ class Gate:
             message = await receive()
             read += len(message.get("body", b""))
             while self._limit < read < DRAINED and message.get("more_body"):
-                # Read to the end though it is thrown away: who is still sending does not see an answer.
+                # The rest is read and thrown away: a client does not read a response while it is still sending.
                 message = await receive()
                 read += len(message.get("body", b""))
             return message if read <= self._limit else {"type": "http.disconnect"}
@@ -112,9 +86,14 @@ class Gate:
         return self._key is None or secrets.compare_digest(headers.get(b"x-api-key", b""), self._key)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        # The route as declared: a path from outside could be anything, and would make a metric each.
+        # The route as declared: each path that a client makes up would be a metric of its own.
         route = getattr(scope.get("route"), "path", None) or "other"
         self._metrics.requests.labels(route, status).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        facts = {"method": scope["method"], "route": route, "status": status, "milliseconds": round(1000 * seconds, 1)}
-        LOG.info("request", extra={"facts": facts})
+        details = {
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "milliseconds": round(1000 * seconds, 1),
+        }
+        LOG.info("request", extra={"details": details})

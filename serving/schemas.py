@@ -1,21 +1,24 @@
-"""What the service is asked and what it answers."""
+"""The JSON of requests and responses, as the documentation describes it.
+
+Types and lengths are those of the JSON alone; a movie in it is then checked by `movie_ratings.movies.validation`.
+"""
 
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from movie_ratings.prediction.classifier import RANGES
+from movie_ratings.movies.validation import RANGES
 
-MOVIES: Final = 128  # in a request
-TITLE: Final = 500  # characters
-SUMMARY: Final = 20_000
-NAMES: Final = 50
-NAME: Final = 100
-BODY: Final = 4 << 20  # bytes
+MAX_MOVIES: Final = 128  # in a request
+MAX_TITLE: Final = 500  # characters
+MAX_SUMMARY: Final = 20_000
+MAX_NAMES: Final = 50
+MAX_NAME: Final = 100
+MAX_BODY: Final = 4 << 20  # bytes
 
-Title = Annotated[str, Field(max_length=TITLE)]
-Summary = Annotated[str, Field(max_length=SUMMARY)]
-Names = Annotated[list[Annotated[str, Field(max_length=NAME)]], Field(max_length=NAMES)]
+Title = Annotated[str, Field(max_length=MAX_TITLE)]
+Summary = Annotated[str, Field(max_length=MAX_SUMMARY)]
+Names = Annotated[list[Annotated[str, Field(max_length=MAX_NAME)]], Field(max_length=MAX_NAMES)]
 Year = Annotated[int, Field(ge=RANGES["year"][0], le=RANGES["year"][1], strict=True)]
 Minutes = Annotated[int, Field(ge=RANGES["runtime"][0], le=RANGES["runtime"][1], strict=True)]
 Label = Literal["bad", "average", "good"]
@@ -61,7 +64,7 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    movies: Annotated[list[Movie], Field(max_length=MOVIES)]
+    movies: Annotated[list[Movie], Field(max_length=MAX_MOVIES)]
 
 
 class Probabilities(BaseModel):
@@ -101,9 +104,9 @@ class ColumnsRequest(BaseModel):
         }
     )
 
-    title: Annotated[list[Title], Field(max_length=MOVIES)]
-    summary: Annotated[list[Summary], Field(max_length=MOVIES)]
-    genres: Annotated[list[Names], Field(max_length=MOVIES)]
+    title: Annotated[list[Title], Field(max_length=MAX_MOVIES)]
+    summary: Annotated[list[Summary], Field(max_length=MAX_MOVIES)]
+    genres: Annotated[list[Names], Field(max_length=MAX_MOVIES)]
 
 
 class RatingsResponse(BaseModel):

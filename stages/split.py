@@ -1,9 +1,13 @@
-"""Split: train, validation and test by a hash of the film, or by time, and the label of every movie.
+"""Split: assign each movie to the training, validation or test split, and fit the thresholds between the classes.
 
-data/clean/movies.parquet → data/split/splits.parquet, the split of each movie, and data/split/thresholds.json. The hash
-is of the normalised title and the year, with a fixed salt, so a film never changes sides when data is fetched anew. By
-time, whole years are on one side, the newest in test: that tells how a model ages. The thresholds between bad, average
-and good are fitted on the training split alone.
+With split.by film, a hash of the normalised title and the year of release decides. The hash has a fixed salt, so a film
+stays in its split when the data is fetched again. With split.by time, whole years are in one split and the newest years
+are the test split: this measures how a model does on movies newer than its training data. The rating thresholds
+between bad, average and good are fitted on the training split alone.
+
+data/split/splits.parquet   the split of each movie of data/clean/movies.parquet
+data/split/thresholds.json  the two thresholds
+metrics/details/split.json  sizes and class shares of the splits, with warnings where they differ too much
 """
 
 import sys
@@ -17,40 +21,42 @@ import pyarrow as pa
 from movie_ratings import params
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.command import run_stage
-from movie_ratings.core.paths import CLEAN, SPLIT_METRICS, SPLITS, THRESHOLDS
+from movie_ratings.core.paths import CLEAN, SPLIT_DETAILS, SPLITS, THRESHOLDS
+from movie_ratings.core.rounding import rounded
 from movie_ratings.movies import splits
 from movie_ratings.movies.film import group_keys, position
 from movie_ratings.movies.labels import CLASSES, class_indices, fit_thresholds
 from movie_ratings.movies.record import MOVIE, SPLIT_OF
+from movie_ratings.movies.release import add_year
 
-KNOWN: Final = ("id", "title", "release_date", "vote_average")  # what deciding takes
-# Fixed once, before any model was trained; choosing it by results would be fitting the test split.
+COLUMNS: Final = ("id", "title", "release_date", "vote_average")  # the columns that decide the split and the label
+# Fixed before any model was trained: a salt chosen by results would fit the test split.
 SALT: Final = "split"
 
 
 def split() -> None:
     options = params.load()
-    known = pl.DataFrame(parquet.read_table(CLEAN, pa.schema([MOVIE.field(name) for name in KNOWN])))
+    movies = pl.DataFrame(add_year(parquet.read_table(CLEAN, pa.schema([MOVIE.field(name) for name in COLUMNS]))))
     fractions = options.split.fractions.model_dump()
-    keys = group_keys(known["title"], known["release_date"])
+    keys = group_keys(movies["title"], movies["year"])
     if options.split.by == "time":
-        places = splits.by_year(known["release_date"].dt.year().fill_null(0).to_numpy())
+        places = splits.by_year(movies["year"].fill_null(0).to_numpy())
     else:
         places = np.array([position(key, SALT) for key in keys])
     sides = splits.sides_of(places, fractions)
-    ratings = known["vote_average"].to_numpy()
+    ratings = movies["vote_average"].to_numpy()
     thresholds = fit_thresholds(ratings[sides == "train"], options.labels)
     labels = np.array(CLASSES)[class_indices(ratings, thresholds)]
     splits.require_every_class(sides, labels)
-    metrics = splits.summary(keys, sides, labels, thresholds, fractions)
+    details = splits.summary(keys, sides, labels, thresholds, fractions)
 
-    parquet.write_table(SPLITS, pa.table([known["id"].to_arrow(), pa.array(sides, pa.string())], schema=SPLIT_OF))
+    parquet.write_table(SPLITS, pa.table([movies["id"].to_arrow(), pa.array(sides, pa.string())], schema=SPLIT_OF))
     storage.write_json(THRESHOLDS, asdict(thresholds))
-    storage.write_json(SPLIT_METRICS, metrics)
-    for warning in metrics["warnings"]:
+    storage.write_json(SPLIT_DETAILS, rounded(details))
+    for warning in details["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
-    print("split: " + ", ".join(f"{name} {metrics['rows'][name]:,}" for name in splits.NAMES))
+    print("split: " + ", ".join(f"{name} {details['rows'][name]:,}" for name in splits.NAMES))
 
 
 if __name__ == "__main__":
-    run_stage(split, [SPLITS, THRESHOLDS, SPLIT_METRICS])
+    run_stage(split, [SPLITS, THRESHOLDS, SPLIT_DETAILS])

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +40,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A served folder that all tests share: copy it to change it."""
+    from movie_ratings.training.dataset import Data
     from movie_ratings.training.fine_tune import fine_tune
     from tests.support.checkpoints import serve
 
     folder = tmp_path_factory.mktemp("trained")
-    known = {"release_date": date(1994, 5, 6), "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"]}
+    known = {"year": 1994, "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"]}
     first, *others = learnable(52)  # one of which all is known, so that the model reads every field
     rows = labelled([first | known, *others])
     train, validation = rows.slice(0, 32), rows.slice(32)
     options = tiny_options(read_params(), tiny_model)
-    fine_tune(train, validation, Thresholds(5.0, 7.0), {}, options, folder / "state", folder / "checkpoint")
+    fine_tune(Data(train, validation, Thresholds(5.0, 7.0), {}), options, folder / "state", folder / "checkpoint")
     return serve(folder / "checkpoint")
 
 

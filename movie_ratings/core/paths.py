@@ -17,19 +17,25 @@ REPORT_PAGE: Final = "data/reports/report.html"
 CHECKPOINT: Final = "models/checkpoint"
 MODEL: Final = "models/movie-rating"  # the folder that is served
 
-FETCH_METRICS: Final = "metrics/fetch.json"
-CLEAN_METRICS: Final = "metrics/clean.json"
-EXPLORE_TABLES: Final = "metrics/explore"
-SPLIT_METRICS: Final = "metrics/split.json"
-BASELINE_METRICS: Final = "metrics/baseline.json"
+# What DVC lists as metrics: the few figures that experiments are compared by.
 TRAIN_METRICS: Final = "metrics/train.json"
-CURVES: Final = "metrics/curves"
-EXPORT_METRICS: Final = "metrics/export.json"
 EVALUATE_METRICS: Final = "metrics/evaluate.json"
+
+# All other figures, which reports, plots and the model card read.
+FETCH_DETAILS: Final = "metrics/details/fetch.json"
+CLEAN_DETAILS: Final = "metrics/details/clean.json"
+SPLIT_DETAILS: Final = "metrics/details/split.json"
+BASELINE_DETAILS: Final = "metrics/details/baseline.json"
+TRAIN_DETAILS: Final = "metrics/details/train.json"
+EXPORT_DETAILS: Final = "metrics/details/export.json"
+EVALUATE_DETAILS: Final = "metrics/details/evaluate.json"
+EXPLORE_TABLES: Final = "metrics/explore"
+CURVES: Final = "metrics/curves"
 EVALUATE_TABLES: Final = "metrics/evaluate"
 PREDICTIONS: Final = "metrics/predictions.csv"
 
-STUDIES: Final = ("benchmarks/study-sample.json", "benchmarks/study-wikidata.json")
+# Results of the five-fold studies, which `make study` writes.
+STUDIES: Final = ("benchmarks/results/study-sample.json", "benchmarks/results/study-wikidata.json")
 
 # Outside every output of DVC: what a killed command leaves for the next one.
 STORE: Final = "data/store"

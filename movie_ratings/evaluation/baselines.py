@@ -1,7 +1,7 @@
-"""Baselines: simpler models that the model has to beat, tuned on the validation split on the same fields.
+"""Baselines: simpler models that read the same fields, with which the model is compared.
 
-Their settings have the least log-loss on validation, where their probabilities are calibrated and their decision is
-fitted exactly as the model's are.
+Each baseline is fitted on the training split. Its settings are those with the lowest log-loss on the validation split,
+on which its calibration and its decision rule are fitted in the same way as the model's.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +18,9 @@ from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.model.answers import Answers
 from movie_ratings.model.decision import Answering
-from movie_ratings.model.linear import class_logits, logistic_scale
+from movie_ratings.model.linear import logistic_scale, rating_logits
 from movie_ratings.movies.labels import CLASSES, Thresholds, label_indices, label_shares
 from movie_ratings.movies.text import NUMBERS, compose, names, number
 from movie_ratings.params import BaselineName, Params
@@ -29,13 +30,17 @@ MOST_DIMENSIONS: Final = 50  # of an embedding, for the trees
 ROUNDS: Final = 200  # of boosting, at most
 
 Movies = Sequence[dict[str, Any]]
-# A setting, and the logits (rows, classes) that a model with it gives to the validation and the test split.
+# Settings, and the logits (movies, classes) of a model with these settings for the validation and the test split.
 Candidate = tuple[dict[str, float], Floats, Floats]
 
 
 @dataclass(frozen=True)
-class Data:
-    """What a baseline sees: three splits of movies, the fields it may read, and their embeddings if it asks."""
+class BaselineData:
+    """The three splits of movies, the fields that a baseline may read, and the thresholds between the classes.
+
+    ``embeddings`` returns those of the training, validation and test movies, each of shape (movies, hidden size). It is
+    a function because most baselines do not need them.
+    """
 
     train: Movies
     validation: Movies
@@ -49,48 +54,49 @@ class Data:
         return label_indices(movie["label"] for movie in movies)
 
     def shares(self) -> Floats:
-        """The classes' shares of the training split."""
+        """The class shares of the training split, shape (classes,)."""
         return label_shares(self.labels(self.train))
 
     def texts(self, movies: Movies) -> list[str]:
-        """What the transformer reads."""
+        """The texts that the transformer reads."""
         return [compose(movie, self.fields) for movie in movies]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A baseline's answers on the test split: class indices (rows,), probabilities (rows, classes), its choices."""
+class Baseline:
+    """A baseline's predictions for the test split, and the settings that were chosen on the validation split."""
 
-    predicted: Ints
-    probabilities: Floats
-    chosen: dict[str, float]
+    answers: Answers
+    settings: dict[str, float]
 
 
-def fit(name: BaselineName, data: Data, options: Params) -> Answers:
-    """Fit the baseline ``name`` on the training split, choose on validation, answer the test split.
+def fit(name: BaselineName, data: BaselineData, options: Params) -> Baseline:
+    """Fit the baseline ``name`` on the training split, choose its settings on validation, predict the test split.
 
-    The same to the last bit with any number of cores.
+    The result is the same to the last bit with any number of processor cores.
     """
-    labels = data.labels(data.validation)
-    shares = data.shares()
+    test_labels, labels, shares = data.labels(data.test), data.labels(data.validation), data.shares()
     if name == "majority":
-        return Answers(np.full(len(data.test), shares.argmax()), np.tile(shares, (len(data.test), 1)), {})
-    rows: list[tuple[float, dict[str, float], Answering, Floats]] = []
-    # Threads of the linear algebra round their shares of a sum as many ways as there are, and gain nothing here.
+        count = len(test_labels)
+        return Baseline(Answers(test_labels, np.full(count, shares.argmax()), np.tile(shares, (count, 1))), {})
+    tried: list[tuple[float, dict[str, float], Answering, Floats]] = []
+    # Each number of threads rounds a shared sum differently, and more threads are no faster here.
     with threadpool_limits(1, "blas"):
-        for chosen, validation, test in CANDIDATES[name](data, options):
-            how = fit_answering(options.decision.rule, options.decision.metric, validation[None], labels, shares)
-            loss = log_loss(labels, how.calibration.probabilities(validation[None]), labels=range(len(CLASSES)))
-            rows.append((loss, chosen, how, test))
-    _, chosen, how, test = min(rows, key=lambda row: row[0])
-    probabilities = how.calibration.probabilities(test[None])
-    return Answers(
-        how.decision.classes(probabilities), probabilities, chosen | {"decision_strength": how.decision.strength}
-    )
+        for settings, validation, test in CANDIDATES[name](data, options):
+            answering = fit_answering(options.decision.rule, options.decision.metric, validation[None], labels, shares)
+            loss = log_loss(labels, answering.calibration.probabilities(validation[None]), labels=range(len(CLASSES)))
+            tried.append((loss, settings, answering, test))
+    _, settings, answering, test = min(tried, key=lambda row: row[0])
+    probabilities = answering.calibration.probabilities(test[None])
+    answers = Answers(test_labels, answering.decision.classes(probabilities), probabilities)
+    return Baseline(answers, settings | {"decision_strength": answering.decision.strength})
 
 
-def _genre_year(data: Data, options: Params) -> Iterator[Candidate]:
-    """Class shares of each first genre in each decade, drawn towards those of all movies where there are few."""
+def _genre_year(data: BaselineData, options: Params) -> Iterator[Candidate]:
+    """Class shares by first genre and decade, smoothed towards the shares of all training movies.
+
+    ``prior`` is the weight of the overall shares, as a number of movies.
+    """
 
     def cell(movie: dict[str, Any]) -> tuple[str, int]:
         year = number(movie, "year") if "year" in data.fields else None
@@ -109,27 +115,27 @@ def _genre_year(data: Data, options: Params) -> Iterator[Candidate]:
         yield {"prior": prior}, held, test
 
 
-def _tfidf_logreg(data: Data, options: Params) -> Iterator[Candidate]:
+def _tfidf_logreg(data: BaselineData, options: Params) -> Iterator[Candidate]:
     train, held, test = _tfidf(data)
     labels = data.labels(data.train)
     for c in options.baseline.c:
-        # A rare class counts as much as a common one; calibration gives the shares back.
+        # Each class has the same total weight; the calibration restores the class shares.
         model = LogisticRegression(C=c, class_weight="balanced", max_iter=2_000).fit(train, labels)
         yield {"c": c}, model.decision_function(held), model.decision_function(test)
 
 
-def _tfidf_ridge(data: Data, options: Params) -> Iterator[Candidate]:
-    """The rating by ridge regression, then the class that it falls into."""
+def _tfidf_ridge(data: BaselineData, options: Params) -> Iterator[Candidate]:
+    """Ridge regression predicts the rating; class logits follow from the rating and the thresholds."""
     train, held, test = _tfidf(data)
     ratings, expected = (np.array([movie["rating"] for movie in part]) for part in (data.train, data.validation))
     for alpha in options.baseline.alphas:
         model = Ridge(alpha=alpha).fit(train, ratings)
-        spread = logistic_scale(np.var(expected - model.predict(held)))
-        logits = [class_logits(model.predict(part), data.thresholds, spread) for part in (held, test)]
+        scale = logistic_scale(np.var(expected - model.predict(held)))
+        logits = [rating_logits(model.predict(part), data.thresholds, scale) for part in (held, test)]
         yield {"alpha": alpha}, logits[0], logits[1]
 
 
-def _embeddings_logreg(data: Data, options: Params) -> Iterator[Candidate]:
+def _embeddings_logreg(data: BaselineData, options: Params) -> Iterator[Candidate]:
     train, held, test = data.embeddings()
     labels = data.labels(data.train)
     for c in options.baseline.c:
@@ -137,11 +143,11 @@ def _embeddings_logreg(data: Data, options: Params) -> Iterator[Candidate]:
         yield {"c": 10 * c}, model.decision_function(held), model.decision_function(test)
 
 
-def _embeddings_boosting(data: Data, options: Params) -> Iterator[Candidate]:
-    """Boosted trees on the metadata as a table, beside the first principal components of the embeddings."""
+def _embeddings_boosting(data: BaselineData, options: Params) -> Iterator[Candidate]:
+    """Boosted trees on the metadata and the first principal components of the embeddings."""
     embedded = data.embeddings()
     components = PCA(min(MOST_DIMENSIONS, *embedded[0].shape), random_state=0).fit(embedded[0])
-    # A column of which no training movie knows the value splits nothing.
+    # A column without any value in the training split cannot split a tree.
     numbers = [field for field in NUMBERS if any(number(movie, field) for movie in data.train)]
     fields = [field for field in data.fields if field in numbers or field not in NUMBERS]
     columns = DictVectorizer(sparse=False).fit([_metadata(movie, fields) for movie in data.train])
@@ -161,7 +167,7 @@ def _embeddings_boosting(data: Data, options: Params) -> Iterator[Candidate]:
                 yield {"leaves": leaves, "rounds": rounds}, logits[0], logits[1]
 
 
-CANDIDATES: Final[dict[str, Callable[[Data, Params], Iterator[Candidate]]]] = {
+CANDIDATES: Final[dict[str, Callable[[BaselineData, Params], Iterator[Candidate]]]] = {
     "genre_year": _genre_year,
     "tfidf_logreg": _tfidf_logreg,
     "tfidf_ridge": _tfidf_ridge,
@@ -170,7 +176,7 @@ CANDIDATES: Final[dict[str, Callable[[Data, Params], Iterator[Candidate]]]] = {
 }
 
 
-def _tfidf(data: Data) -> tuple[Any, Any, Any]:
+def _tfidf(data: BaselineData) -> tuple[Any, Any, Any]:
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))
     train = vectorizer.fit_transform(data.texts(data.train))
     return train, vectorizer.transform(data.texts(data.validation)), vectorizer.transform(data.texts(data.test))

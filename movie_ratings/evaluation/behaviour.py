@@ -1,4 +1,4 @@
-"""Behavioural tests: changes to a movie that must not change its answer, and how often they do.
+"""Behavioural tests: how often a small change to a movie changes the predicted class.
 
 Source: Ribeiro et al., "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList", ACL 2020.
 """
@@ -16,7 +16,7 @@ Change = Callable[[Mapping[str, Any], np.random.Generator], dict[str, Any]]
 
 
 def typo(movie: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Any]:
-    """Two neighbouring letters of a word of the summary swapped."""
+    """Swap two neighbouring letters in one word of the summary."""
     words = normalise(movie.get("summary") or "").split(" ")
     long = [place for place, word in enumerate(words) if len(word) > 3 and word.isalpha()]
     if long:
@@ -28,17 +28,17 @@ def typo(movie: Mapping[str, Any], generator: np.random.Generator) -> dict[str, 
 
 
 def swapped_genres(movie: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Any]:
-    """The genres in the opposite order."""
+    """Reverse the order of the genres."""
     return {**movie, "genres": names(movie, "genres")[::-1]}
 
 
 def upper_case_title(movie: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Any]:
-    """The title in capitals."""
+    """Write the title in capitals."""
     return {**movie, "title": (movie.get("title") or "").upper()}
 
 
 def empty_summary(movie: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Any]:
-    """No summary at all: here much is lost, and what is left must still do."""
+    """Remove the summary. Unlike the other changes, this one removes information and may change the prediction."""
     return {**movie, "summary": ""}
 
 
@@ -50,10 +50,12 @@ CHANGES: Final[dict[str, Change]] = {
 }
 
 
-def flips(classifier: Classifier, movies: Sequence[Mapping[str, Any]], answers: Ints, seed: int) -> dict[str, float]:
-    """The share of the ``movies`` whose answer differs from ``answers`` after each change."""
+def changed_predictions(
+    classifier: Classifier, movies: Sequence[Mapping[str, Any]], predicted: Ints, seed: int
+) -> dict[str, float]:
+    """For each change, the share of ``movies`` whose predicted class differs from ``predicted`` (movies,) after it."""
     generator = np.random.default_rng(seed)
     return {
-        name: float((classifier.answer([change(movie, generator) for movie in movies])[1] != answers).mean())
+        name: float((classifier.answer([change(movie, generator) for movie in movies])[1] != predicted).mean())
         for name, change in CHANGES.items()
     }

@@ -1,4 +1,4 @@
-"""Sentence embeddings of movies by a model that nothing has been trained on top of."""
+"""Embeddings of movies: the states of a pretrained transformer that was not fine-tuned."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,9 @@ from movie_ratings.training import frozen, pretrained
 
 
 def embed(name: str, movies: Sequence[Mapping[str, Any]], text: TextFormat) -> Floats:
-    """The mean of each movie's last hidden states by the model ``name``, shape (movies, hidden size), of length 1.
+    """Return the mean of the last hidden states over each movie's tokens, shape (movies, hidden size), of unit length.
+
+    ``name`` is the pretrained model.
 
     Source: Reimers and Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks", EMNLP 2019.
 
@@ -36,7 +38,7 @@ def embed(name: str, movies: Sequence[Mapping[str, Any]], text: TextFormat) -> F
 
     embeddings = np.zeros((len(input_ids), int(classifier.config.hidden_size)))
     batches = by_length([len(ids) for ids in input_ids])
-    # One thread to a batch and a batch to each core: sums that several threads share are rounded as many ways.
+    # One thread computes a batch: a sum shared by several threads is rounded differently with each number of threads.
     with (
         ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
         tqdm(total=len(input_ids), desc="embeddings", unit=" movies") as progress,

@@ -1,18 +1,14 @@
-"""Figures of merit of a classifier: pure functions of labels, answers and probabilities."""
+"""Figures of merit of a classifier: pure functions of true labels, predicted classes and probabilities."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    cohen_kappa_score,
-    confusion_matrix,
-    log_loss,
-    precision_recall_fscore_support,
-)
+from sklearn.metrics import cohen_kappa_score, log_loss
 
 from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.model import confusion
+from movie_ratings.model.answers import Answers
 from movie_ratings.model.decision import STRENGTHS, prior_corrected
 from movie_ratings.movies.labels import CLASSES
 
@@ -20,44 +16,47 @@ BINS = 10
 INDICES = list(range(len(CLASSES)))
 
 
-def scores(labels: Ints, predicted: Ints, probabilities: Floats) -> dict[str, float]:
-    """The headline figures of class indices (rows,), answers (rows,) and probabilities (rows, classes)."""
-    return answer_scores(labels, predicted) | {
-        "log_loss": float(log_loss(labels, probabilities, labels=INDICES)),
-        "expected_calibration_error": expected_calibration_error(labels, probabilities),
-    }
-
-
-def answer_scores(labels: Ints, predicted: Ints) -> dict[str, float]:
-    """The figures that depend on the answers alone."""
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, labels=INDICES, zero_division=0.0)
+def scores(answers: Answers) -> dict[str, float]:
+    """Compute the scores of the predicted classes, the log-loss and the expected calibration error."""
+    labels, predicted = answers.labels, answers.predicted
+    matrix = confusion.matrix(labels, predicted)
+    precision, recall, _ = confusion.class_figures(matrix)
+    present = matrix.sum(axis=1) > 0
     kappa = cohen_kappa_score(labels, predicted, labels=INDICES, weights="quadratic")
-    return {
-        "accuracy": float(accuracy_score(labels, predicted)),
-        "balanced_accuracy": float(recall.mean()),
-        "macro_precision": float(precision.mean()),
-        "macro_recall": float(recall.mean()),
-        "macro_f1": float(f1.mean()),
-        # One class answered throughout agrees with the truth exactly as much as chance does.
+    return confusion.scores(matrix) | {
+        "macro_precision": float(precision[present].mean()),
+        "macro_recall": float(recall[present].mean()),
+        # The library returns NaN where only one class occurs and is predicted: agreement is then what chance gives.
         "quadratic_kappa": float(np.nan_to_num(kappa)),
-        # How many classes an answer is off, on average: bad for good counts two.
+        # The mean distance in classes between prediction and truth: bad predicted for good counts two.
         "mean_absolute_class_error": float(np.abs(labels - predicted).mean()),
+        "log_loss": float(log_loss(labels, answers.probabilities, labels=INDICES)),
+        "expected_calibration_error": expected_calibration_error(labels, answers.probabilities),
     }
 
 
-def per_class(labels: Ints, predicted: Ints) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and number of rows of each class."""
-    table = precision_recall_fscore_support(labels, predicted, labels=INDICES, zero_division=0.0)
+def class_scores(labels: Ints, predicted: Ints) -> dict[str, float]:
+    """Compute accuracy, balanced accuracy and macro-F1 of class indices (movies,).
+
+    One confusion matrix gives all three, which is fast enough for thousands of bootstrap samples.
+    """
+    return confusion.scores(confusion.matrix(labels, predicted))
+
+
+def per_class(answers: Answers) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and number of true movies of each class."""
+    matrix = confusion.matrix(answers.labels, answers.predicted)
+    columns = (*confusion.class_figures(matrix), matrix.sum(axis=1))
     return {
-        name: {"precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
-        for name, p, r, f, n in zip(CLASSES, *table, strict=True)
+        name: {"precision": float(precision), "recall": float(recall), "f1": float(f1), "rows": int(rows)}
+        for name, precision, recall, f1, rows in zip(CLASSES, *columns, strict=True)
     }
 
 
 def reliability(labels: Ints, probabilities: Floats) -> list[dict[str, float]]:
-    """For each of ten equal-width bins of the top label's probability: mean confidence, accuracy and rows.
+    """Mean confidence, accuracy and number of rows in each of ten equal-width bins of confidence.
 
-    Empty bins are left out.
+    Confidence is the probability of the most probable class. Empty bins are left out.
     """
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
@@ -73,12 +72,27 @@ def reliability(labels: Ints, probabilities: Floats) -> list[dict[str, float]]:
 
 
 def expected_calibration_error(labels: Ints, probabilities: Floats) -> float:
-    """Mean gap between confidence and accuracy of the top label, weighted by rows, over ten equal-width bins.
+    """Mean distance between confidence and accuracy over ten equal-width bins, each weighted by its rows.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
     """
     bins = reliability(labels, probabilities)
     return sum(b["rows"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / len(labels)
+
+
+def perfectly_calibrated_error(probabilities: Floats, samples: int, seed: int) -> float:
+    """Estimate the expected calibration error of a perfectly calibrated model with the same probabilities.
+
+    Labels are drawn from the probabilities ``samples`` times. With a few hundred rows the error is above zero by
+    chance alone: no model can be expected to show a smaller one.
+    """
+    generator = np.random.default_rng(seed)
+    edges = probabilities.cumsum(axis=1)
+    drawn = [
+        expected_calibration_error((generator.random((len(edges), 1)) > edges[:, :-1]).sum(axis=1), probabilities)
+        for _ in range(samples)
+    ]
+    return float(np.mean(drawn))
 
 
 def bootstrap(rows: int, figures: Callable[[Ints], dict[str, float]], samples: int, seed: int) -> dict[str, Any]:
@@ -91,76 +105,41 @@ def bootstrap(rows: int, figures: Callable[[Ints], dict[str, float]], samples: i
 
 
 def intervals(labels: Ints, predicted: Ints, samples: int, seed: int) -> dict[str, Any]:
-    """95% intervals of `fast_scores`, by bootstrap over the rows."""
-    return bootstrap(len(labels), lambda drawn: fast_scores(labels[drawn], predicted[drawn]), samples, seed)
+    """95% intervals of `class_scores`, by bootstrap over the movies."""
+    return bootstrap(len(labels), lambda drawn: class_scores(labels[drawn], predicted[drawn]), samples, seed)
 
 
 def paired_difference(labels: Ints, ours: Ints, theirs: Ints, samples: int, seed: int) -> dict[str, Any]:
-    """What one set of answers to the same rows gains over another, with 95% intervals."""
+    """`class_scores` of the predictions ``ours`` minus those of ``theirs`` for the same movies, with 95% intervals."""
 
-    def gain(drawn: Ints) -> dict[str, float]:
-        mine, others = (fast_scores(labels[drawn], answers[drawn]) for answers in (ours, theirs))
-        return {name: mine[name] - others[name] for name in mine}
+    def difference(drawn: Ints) -> dict[str, float]:
+        first, second = (class_scores(labels[drawn], predicted[drawn]) for predicted in (ours, theirs))
+        return {name: first[name] - second[name] for name in first}
 
     rows = len(labels)
-    return {"difference": gain(np.arange(rows)), "interval_95": bootstrap(rows, gain, samples, seed)}
+    return {"difference": difference(np.arange(rows)), "interval_95": bootstrap(rows, difference, samples, seed)}
 
 
-def fast_scores(labels: Ints, predicted: Ints) -> dict[str, float]:
-    """Accuracy, balanced accuracy and macro-F1 from one confusion matrix: cheap enough for the bootstrap.
+def coverage(answers: Answers) -> list[dict[str, float]]:
+    """Scores of the most confident tenth of the movies, of two tenths, up to all of them.
 
-    Classes absent from a resample are left out of both means.
+    They show what a model gains that abstains from the movies of which it is least confident. Source: El-Yaniv and
+    Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 2010.
     """
-    confusion = np.bincount(labels * len(CLASSES) + predicted, minlength=len(CLASSES) ** 2)
-    confusion = confusion.reshape(len(CLASSES), len(CLASSES))
-    true, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
-    present = true > 0
-    return {
-        "accuracy": float(hits.sum() / confusion.sum()),
-        "balanced_accuracy": float((hits[present] / true[present]).mean()),
-        "macro_f1": float((2 * hits[present] / (true + answered)[present]).mean()),
-    }
-
-
-def confusion(labels: Ints, predicted: Ints) -> list[list[int]]:
-    """Counts by true class (rows) and answered class (columns)."""
-    counts: list[list[int]] = confusion_matrix(labels, predicted, labels=INDICES).tolist()
-    return counts
-
-
-def coverage(labels: Ints, predicted: Ints, probabilities: Floats) -> list[dict[str, float]]:
-    """What abstaining would gain: figures on the most confident tenth of the rows, two tenths, up to all of them.
-
-    Confidence is the probability of the most probable class. Source: El-Yaniv and Wiener, "On the Foundations of
-    Noise-free Selective Classification", JMLR 2010.
-    """
+    labels, probabilities = answers.labels, answers.probabilities
     order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    kept = [order[: max(1, round(len(labels) * tenth / 10))] for tenth in range(1, 11)]
+    parts = [order[: max(1, round(len(labels) * tenth / 10))] for tenth in range(1, 11)]
     return [
         {"coverage": len(rows) / len(labels)}
-        | fast_scores(labels[rows], predicted[rows])
+        | class_scores(labels[rows], answers.predicted[rows])
         | {"most_probable_right": float((probabilities[rows].argmax(axis=1) == labels[rows]).mean())}
-        for rows in kept
+        for rows in parts
     ]
 
 
 def trade_off(labels: Ints, probabilities: Floats, shares: Floats) -> list[dict[str, float]]:
-    """Balanced accuracy and macro-F1 (and accuracy) for each strength of the prior correction."""
+    """`class_scores` at each strength of the prior correction; ``shares`` are the class shares of training."""
     return [
-        {"strength": float(s)} | fast_scores(labels, prior_corrected(float(s), shares).classes(probabilities))
+        {"strength": float(s)} | class_scores(labels, prior_corrected(float(s), shares).classes(probabilities))
         for s in STRENGTHS
     ]
-
-
-def perfectly_calibrated_error(probabilities: Floats, samples: int, seed: int) -> float:
-    """The expected calibration error that these confidences would show if they were all true.
-
-    With so many rows, chance alone leaves gaps in the bins; a smaller error than this cannot be asked for.
-    """
-    generator = np.random.default_rng(seed)
-    edges = probabilities.cumsum(axis=1)
-    drawn = [
-        expected_calibration_error((generator.random((len(edges), 1)) > edges[:, :-1]).sum(axis=1), probabilities)
-        for _ in range(samples)
-    ]
-    return float(np.mean(drawn))

@@ -1,49 +1,49 @@
-"""Figures of merit by kind of movie: genre, decade, language, votes and length of the summary."""
+"""Balanced accuracy by kind of movie: genre, decade, language, number of votes and length of the summary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 
-from movie_ratings.core.arrays import Ints
-from movie_ratings.evaluation.metrics import fast_scores, intervals
+from movie_ratings.evaluation.metrics import class_scores, intervals
+from movie_ratings.model.answers import Answers
+from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.text import names, normalise, number
+from movie_ratings.params import Evaluate
 
-FEWEST: Final = 30  # movies of a slice: with fewer, an interval says nothing
-CHANCE: Final = 1 / 3  # balanced accuracy of any answer that does not look
+FEWEST: Final = 30  # movies of a slice: with fewer, the interval is too wide to mean anything
+CHANCE: Final = 1 / len(CLASSES)  # balanced accuracy of predictions that do not depend on the movie
+COLUMNS: Final = {
+    "slice": pl.String,
+    "value": pl.String,
+    "rows": pl.Int64,
+    "balanced_accuracy": pl.Float64,
+    "from": pl.Float64,
+    "to": pl.Float64,
+    "worse_than_chance": pl.Boolean,
+}
 
 
-def slices(
-    movies: Sequence[Mapping[str, Any]], labels: Ints, predicted: Ints, samples: int, seed: int
-) -> list[dict[str, Any]]:
-    """For each slice with enough movies and every class: rows, balanced accuracy, its 95% interval, and a warning.
+def slices(movies: Sequence[Mapping[str, Any]], answers: Answers, options: Evaluate) -> pl.DataFrame:
+    """Balanced accuracy of each slice with its 95% interval (``from``, ``to``), by bootstrap over its movies.
 
-    The warning is for a slice of which the figure is not above chance.
+    A slice with fewer than 30 movies, or without a movie of some class, is left out. ``worse_than_chance`` marks a
+    slice whose balanced accuracy is one third or less.
     """
     members: dict[tuple[str, str], list[int]] = {}
     for row, movie in enumerate(movies):
         for key in keys(movie):
             members.setdefault(key, []).append(row)
     found = []
-    for (kind, name), rows in sorted(members.items()):
-        picked = np.array(rows)
-        if len(rows) < FEWEST or len(set(labels[picked].tolist())) < 3:
+    for (kind, value), rows in sorted(members.items()):
+        labels, predicted = answers.labels[np.array(rows)], answers.predicted[np.array(rows)]
+        if len(rows) < FEWEST or len(set(labels.tolist())) < len(CLASSES):
             continue
-        mine, answers = labels[picked], predicted[picked]
-        interval = intervals(mine, answers, samples, seed)
-        accuracy = fast_scores(mine, answers)["balanced_accuracy"]
-        found.append(
-            {
-                "slice": kind,
-                "value": name,
-                "rows": len(rows),
-                "balanced_accuracy": accuracy,
-                "from": interval["balanced_accuracy"][0],
-                "to": interval["balanced_accuracy"][1],
-                "worse_than_chance": accuracy <= CHANCE,
-            }
-        )
-    return found
+        accuracy = class_scores(labels, predicted)["balanced_accuracy"]
+        low, high = intervals(labels, predicted, options.bootstrap, options.seed)["balanced_accuracy"]
+        found.append((kind, value, len(rows), accuracy, low, high, accuracy <= CHANCE))
+    return pl.DataFrame(found, schema=COLUMNS, orient="row")
 
 
 def keys(movie: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -51,10 +51,8 @@ def keys(movie: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [("genre", genre) for genre in names(movie, "genres")]
     if (year := number(movie, "year")) is not None:
         found.append(("decade", f"{year // 10 * 10}s" if year >= 1970 else "before 1970"))
-    languages = names(movie, "spoken_languages")
-    if languages:
-        found.append(("language", "English alone" if languages == ["English"] else "with others" if
-                      "English" in languages else "without English"))  # fmt: skip
+    if languages := names(movie, "spoken_languages"):
+        found.append(("language", _language(languages)))
     votes = movie.get("vote_count")
     if votes is not None:
         found.append(("votes", _step(votes, (100, 1_000))))
@@ -62,8 +60,14 @@ def keys(movie: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+def _language(languages: Sequence[str]) -> str:
+    if "English" not in languages:
+        return "without English"
+    return "English alone" if len(languages) == 1 else "with others"
+
+
 def _step(value: float, edges: Sequence[int]) -> str:
-    """The range between ``edges`` that ``value`` lies in, in words."""
+    """The range between ``edges`` in which ``value`` lies, in words."""
     below = [edge for edge in edges if value >= edge]
     above = [edge for edge in edges if value < edge]
     if not below:

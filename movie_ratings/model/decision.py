@@ -1,6 +1,7 @@
-"""From logits to probabilities that mean what they say, and from probabilities to one class.
+"""From logits to calibrated probabilities, and from probabilities to one class.
 
-This module only applies; `training.calibration` fits all of it on the validation split, and the checkpoint stores it.
+This module applies calibration and decision. `training.calibration` fits them on the validation split, and the
+checkpoint stores them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,8 @@ Metric = Literal["balanced_accuracy", "macro_f1", "both"]  # that a rule is chos
 class Calibration:
     """One probability out of the logits of one or more models: softmax(the sum of scale times logits, plus bias).
 
-    A scale is one over a temperature, one for each model, so that the surer model counts for more. The bias undoes
-    what a class-weighted loss does to the class shares, which a temperature alone cannot. Source: Alexandari, Kundaje
+    Each model has a scale, the inverse of a temperature: the better model has the larger scale. The bias (classes,)
+    corrects the class shares, for example after training with a class-weighted loss. Source: Alexandari, Kundaje
     and Shrikumar, "Maximum Likelihood with Bias-Corrected Calibration is Hard-To-Beat at Label Shift Adaptation",
     ICML 2020.
     """
@@ -36,7 +37,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Decision:
-    """Which class to answer: the largest log-probability after ``offsets`` are added, one for each class.
+    """The predicted class: the one with the largest sum of log-probability and offset; ``offsets`` is (classes,).
 
     ``argmax`` has offsets of zero. ``prior_corrected`` subtracts ``strength`` times the log of the class's share in
     training (logit adjustment; Menon et al., "Long-tail learning via logit adjustment", ICLR 2021): at strength 1 it
@@ -54,7 +55,7 @@ class Decision:
         return scores.argmax(axis=1)
 
 
-STRENGTHS: Final = np.linspace(0.0, 1.2, 25)  # of the prior correction, that are tried
+STRENGTHS: Final = np.linspace(0.0, 1.2, 25)  # of the prior correction, to choose from
 
 
 def prior_corrected(strength: float, shares: Floats) -> Decision:
@@ -64,7 +65,7 @@ def prior_corrected(strength: float, shares: Floats) -> Decision:
 
 @dataclass(frozen=True)
 class Answering:
-    """From the logits of a model's parts to calibrated probabilities and an answer."""
+    """Calibration and decision for one kind of movie."""
 
     calibration: Calibration
     decision: Decision
@@ -72,9 +73,9 @@ class Answering:
 
 @dataclass(frozen=True)
 class Answerings:
-    """How to answer movies of which the facts are known, and those of which there is little more than a plot.
+    """Calibration and decision for movies with at least half of their facts, and for the other movies.
 
-    Less is known of the latter, so their probabilities must be flatter and their decision another.
+    The model is less certain about movies without facts. These movies need a calibration and a decision of their own.
     """
 
     facts: Answering

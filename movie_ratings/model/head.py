@@ -1,4 +1,4 @@
-"""What a transformer's outputs stand for: it depends on the objective that it was trained with."""
+"""The outputs of a transformer, which depend on the objective that it was trained with."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -19,7 +19,7 @@ OUTPUTS: Final[dict[Objective, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Head:
-    """The objective, and the mean and standard deviation of the training ratings, in which it counts ratings."""
+    """The objective, and mean and standard deviation of the training ratings, by which outputs are standardised."""
 
     objective: Objective
     mean: float

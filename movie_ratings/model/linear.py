@@ -1,8 +1,9 @@
-"""The linear part of a model: what each word and each fact is worth in rating points, added up.
+"""The linear part of a model: it predicts a rating as a sum of weights, one for each word and indicator of a movie.
 
-A few thousand movies teach a transformer what a plot tells, but not what every year, runtime, director and actor is
-worth; a linear model with one weight for each learns that in a second. Both answer together, after Cheng et al., "Wide
-& Deep Learning for Recommender Systems", DLRS 2016. This module serves, in plain Python; `training.ridge` fits.
+A few thousand movies are enough for a transformer to learn from plots, but not to learn the effect of every year,
+runtime, director and actor. A linear model with a weight for each of them learns these effects in a second. The
+predictions of both are combined, after Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016. This
+module predicts, in plain Python and numpy; `training.ridge` fits the weights.
 """
 
 import json
@@ -26,42 +27,43 @@ from movie_ratings.movies.text import compose, has, names, number
 
 FILE: Final = "linear.json"
 
-# A film of 1994 is later than each of these years up to 1992: neighbouring years share most of their weights.
+# A number has an indicator for each step below it: the year 1994 has those of 1930 to 1992. Neighbouring years share
+# most of their indicators, so that their predicted ratings are close.
 STEPS: Final = {
     "year": (*range(1930, 1980, 10), *range(1980, 2100, 4)),
     "runtime": (60, 70, 80, *range(85, 125, 5), 130, 140, 160, 180),
 }
-# An old or a long film means another thing in each genre.
+# Age and length have another effect in each genre: these steps have an indicator for each genre too.
 GENRE_STEPS: Final = {"year": (1980, 1990, 2000, 2010), "runtime": (90, 100, 110, 125)}
 WORD: Final = re.compile(r"\w\w+")
 
 
 @dataclass(frozen=True)
 class LinearModel:
-    """Weights of a fitted linear model, in rating points.
+    """A fitted linear model; weights, intercept and scale are in rating points.
 
-    ``facts`` has a weight for each fact that `facts` names, ``words`` for each word or pair of neighbouring words its
-    inverse document frequency and the weight of its TF-IDF value. ``spread`` is the scale of the logistic distribution
-    around the predicted rating.
+    ``indicators`` holds the weight of each indicator, by the name that `indicators` gives it. ``words`` holds, for each
+    word or pair of neighbouring words, its inverse document frequency and the weight of its TF-IDF value. ``scale`` is
+    that of the logistic distribution of the true rating around the predicted one.
     """
 
     fields: tuple[str, ...]
     thresholds: Thresholds
     intercept: float
-    spread: float
-    facts: dict[str, float]
+    scale: float
+    indicators: dict[str, float]
     words: dict[str, tuple[float, float]]
 
     def ratings(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
-        """The predicted rating of each movie, shape (movies,)."""
+        """The predicted rating of each movie, 0 to 10, shape (movies,)."""
         return np.array([self._rating(movie) for movie in movies], dtype=np.float64)
 
     def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
         """Log-probabilities of the classes, shape (movies, classes), before calibration."""
-        return class_logits(self.ratings(movies), self.thresholds, self.spread)
+        return rating_logits(self.ratings(movies), self.thresholds, self.scale)
 
     def _rating(self, movie: Mapping[str, Any]) -> float:
-        rating = self.intercept + sum(self.facts.get(fact, 0.0) for fact in facts(movie, self.fields))
+        rating = self.intercept + sum(self.indicators.get(name, 0.0) for name in indicators(movie, self.fields))
         counts = Counter(word for word in words(movie, self.fields) if word in self.words)
         values = {word: (1 + math.log(count)) * self.words[word][0] for word, count in counts.items()}
         length = math.sqrt(sum(value * value for value in values.values())) or 1.0
@@ -70,9 +72,10 @@ class LinearModel:
 
 @dataclass(frozen=True)
 class LinearPart:
-    """Two linear models: one for movies whose facts are known, and one that reads title, genres and summary alone.
+    """Two linear models: ``facts`` for movies with at least half of their facts, ``plot`` for the others.
 
-    Words say more where nothing else is known: a single set of weights for both would suit neither.
+    The second one reads title, genres and summary alone. Its words have larger weights, because no fact explains a part
+    of the rating.
     """
 
     facts: LinearModel
@@ -89,24 +92,24 @@ class LinearPart:
 
 
 def logistic_scale(variance: float) -> float:
-    """The scale of the logistic distribution of this variance, which is its square times pi squared over 3."""
+    """The scale of the logistic distribution with this variance: the variance is scale² · π² / 3."""
     return float(np.sqrt(3 * variance) / np.pi)
 
 
-def class_logits(ratings: Floats, thresholds: Thresholds, spread: float) -> Floats:
-    """Log-probabilities (rows, classes) that a rating predicted as ``ratings`` (rows,) turns out in each class.
+def rating_logits(ratings: Floats, thresholds: Thresholds, scale: float) -> Floats:
+    """Log-probabilities of the classes (movies, classes), given the predicted ratings (movies,).
 
-    The rating is taken to be logistically distributed around its prediction with scale ``spread``: the cumulative link
-    model of McCullagh, "Regression Models for Ordinal Data", JRSS B 1980.
+    The true rating has a logistic distribution around the predicted one, with ``scale`` in rating points. Source: the
+    cumulative link model of McCullagh, "Regression Models for Ordinal Data", JRSS B 1980.
     """
-    below = 1 / (1 + np.exp(-(thresholds.low - ratings) / spread))
-    above = 1 / (1 + np.exp(-(ratings - thresholds.high) / spread))
+    below = 1 / (1 + np.exp(-(thresholds.low - ratings) / scale))
+    above = 1 / (1 + np.exp(-(ratings - thresholds.high) / scale))
     logits: Floats = np.log(np.maximum(np.stack([below, 1 - below - above, above], axis=1), 1e-9))
     return logits
 
 
-def facts(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]:
-    """The names of what is true of a movie: "genres=Drama", "year>1992", "directors=…", "known=runtime"."""
+def indicators(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]:
+    """The names of the indicators that are 1 for a movie: "genres=Drama", "year>1992", "known=runtime"."""
     genres = names(movie, "genres") if "genres" in fields else []
     for field in fields:
         if field in ("title", "summary") or not has(movie, field):
@@ -128,15 +131,16 @@ def facts(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]:
 
 
 def words(movie: Mapping[str, Any], fields: Sequence[str]) -> list[str]:
-    """The words of title and summary, and their pairs of neighbours."""
+    """The words of title and summary in lower case, and each pair of neighbouring words."""
     found = WORD.findall(compose(movie, [field for field in fields if field in ("title", "summary")]).lower())
     return [*found, *(f"{one} {other}" for one, other in pairwise(found))]
 
 
 def write(folder: Path, part: LinearPart) -> None:
     """Put the linear part into a checkpoint folder."""
-    # On one line: with a line for each of its numbers it would be three times as long.
-    (folder / FILE).write_text(json.dumps(asdict(part), ensure_ascii=False) + "\n", encoding="utf-8")
+    stored = {"facts": _stored(part.facts), "plot": _stored(part.plot)}
+    # Without indentation: a line for each number would make the file three times as long.
+    (folder / FILE).write_text(json.dumps(stored, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read(folder: str | Path) -> LinearPart:
@@ -153,12 +157,20 @@ def read(folder: str | Path) -> LinearPart:
         raise UserError(f"{path}: not a linear part ({error})") from None
 
 
+# Attributes that the file stores under another name. Renaming them there would change every stored model.
+STORED: Final = {"scale": "spread", "indicators": "facts"}
+
+
+def _stored(model: LinearModel) -> dict[str, Any]:
+    return {STORED.get(name, name): value for name, value in asdict(model).items()}
+
+
 def _model(found: dict[str, Any]) -> LinearModel:
     return LinearModel(
         fields=tuple(found["fields"]),
         thresholds=Thresholds(**found["thresholds"]),
         intercept=float(found["intercept"]),
-        spread=float(found["spread"]),
-        facts={str(name): float(weight) for name, weight in found["facts"].items()},
+        scale=float(found["spread"]),
+        indicators={str(name): float(weight) for name, weight in found["facts"].items()},
         words={str(word): (float(idf), float(weight)) for word, (idf, weight) in found["words"].items()},
     )

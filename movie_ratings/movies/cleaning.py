@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from movie_ratings.core import parquet, storage
 from movie_ratings.movies.film import group_keys
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.release import add_year
 from movie_ratings.movies.text import NO_GENRE, normalise
 
 TEXTS: Final = ("title", "original_title", "summary", "original_language")
@@ -38,12 +39,12 @@ def clean_table(source: str | Path, target: str | Path, min_votes: int) -> dict[
     with storage.scratch(target) as folder:
         with _Buckets(folder, ids) as buckets:
             for batch in parquet.read_batches(source, MOVIE):
-                movies = normalised(batch).with_row_index("row", seen).with_columns(reason=_reason(min_votes))
+                movies = normalised(add_year(batch)).with_row_index("row", seen).with_columns(reason=_reason(min_votes))
                 seen += batch.num_rows
                 for reason, count in movies["reason"].drop_nulls().value_counts().iter_rows():
                     dropped[reason] += count
                 kept = movies.filter(pl.col("reason").is_null()).drop("reason")
-                keys = group_keys(kept["title"], kept["release_date"]).alias("film")
+                keys = group_keys(kept["title"], kept["year"]).alias("film")
                 films.append(kept.select("row", "id", pl.col("vote_count").fill_null(0).alias("votes"), keys))
                 buckets.add(kept)
         stays, duplicates = _distinct(pl.concat(films), seen)

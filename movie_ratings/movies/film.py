@@ -1,16 +1,15 @@
-"""Which records are the same film, and where a film stands between 0 and 1."""
+"""Which records are the same film, and the hash of a film that decides its split."""
 
 import hashlib
 import unicodedata
-from datetime import date
 
 import polars as pl
 
 
-def group_key(title: str, released: date | None) -> str:
+def group_key(title: str, year: int | None) -> str:
     """A key that is equal for records of the same film: the normalised title and the year of release.
 
-    Accents, case, punctuation and spaces do not count: "Amélie" and "AMELIE!" are one title. A title with neither
+    Accents, case, punctuation and spaces make no difference: "Amélie" and "AMELIE!" are one title. A title with neither
     letters nor digits is kept as it is written.
     """
     decomposed = unicodedata.normalize("NFKD", title).casefold()
@@ -21,19 +20,19 @@ def group_key(title: str, released: date | None) -> str:
         # Letters, numbers, and the vowel signs of Indic scripts, which are marks that combine with nothing.
         if unicodedata.category(c)[0] in "LNM" and not unicodedata.combining(c)
     )
-    return f"{letters or title.strip()}|{released.year if released else ''}"
+    return f"{letters or title.strip()}|{'' if year is None else year}"
 
 
-def group_keys(titles: pl.Series, days: pl.Series) -> pl.Series:
-    """`group_key` of many: of titles in ASCII, which are most of them, all at once."""
+def group_keys(titles: pl.Series, years: pl.Series) -> pl.Series:
+    """`group_key` of many movies. Titles in ASCII, nearly all of them, are processed as a column."""
     letters = titles.str.to_lowercase().str.replace_all("[^a-z0-9]", "")
-    keys = letters + "|" + days.dt.year().cast(pl.String).fill_null("")
+    keys = letters + "|" + years.cast(pl.String).fill_null("")
     others = (titles.str.contains(r"[^\x00-\x7F]") | (letters == "")).arg_true()
-    pairs = zip(titles.gather(others), days.gather(others), strict=True)
-    return keys.scatter(others, pl.Series([group_key(title, day) for title, day in pairs], dtype=pl.String))
+    pairs = zip(titles.gather(others), years.gather(others), strict=True)
+    return keys.scatter(others, pl.Series([group_key(title, year) for title, year in pairs], dtype=pl.String))
 
 
 def position(key: str, salt: str) -> float:
-    """Where a key falls in [0, 1): uniform over keys, the same on every machine, independent between salts."""
+    """A hash of a key in [0, 1): uniform over keys, the same on every machine, independent between salts."""
     digest = hashlib.sha256(f"{salt}:{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8]) / 2**64

@@ -26,8 +26,11 @@ MOVIE = pa.schema(
 # Which movie is in which split.
 SPLIT_OF = pa.schema([("id", pa.int64()), ("split", pa.string())])
 
-# A movie of a split: the record, the number that the label was made from, and the label.
-LABELLED = MOVIE.append(pa.field("rating", pa.float64())).append(pa.field("label", pa.string()))
+# A movie as the library reads it: the record, and the year of release, which `release.add_year` derives.
+WITH_YEAR = MOVIE.append(pa.field("year", pa.int32()))
+
+# A movie of a split: with its year, the rating that the label is derived from, and the label.
+LABELLED = WITH_YEAR.append(pa.field("rating", pa.float64())).append(pa.field("label", pa.string()))
 
 # The answers of baselines on the test split: a row for each of its movies, model after model.
 ANSWERS = pa.schema([("model", pa.string()), ("id", pa.int64()), ("label", pa.string()), ("prediction", pa.string())])

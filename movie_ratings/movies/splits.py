@@ -1,6 +1,6 @@
 """Which movie is in which split, and the movies of a split with their labels.
 
-The split is stored as ids beside the names of splits, so that a million movies are on the disk once.
+The split is stored as a table of ids and names of splits, so that a million movies are on the disk only once.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,14 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import CLEAN, SPLITS, THRESHOLDS
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE, SPLIT_OF
-from movie_ratings.movies.rows import spread, within
+from movie_ratings.movies.release import add_year
+from movie_ratings.movies.rows import evenly_spaced, within
 
 NAMES: Final = ("train", "validation", "test")
 
 
 def read(split: str, most: int | None = None) -> pa.Table:
-    """The movies of a split; ``most`` at most, spread evenly over it.
+    """The movies of a split; at most ``most`` of them, evenly spaced.
 
     Raises:
         UserError: a file is missing or not what its stage writes, or the split is of other movies than there are.
@@ -32,7 +33,7 @@ def read(split: str, most: int | None = None) -> pa.Table:
     stored = parquet.read_table(SPLITS, SPLIT_OF)
     ids = stored["id"].to_numpy()
     rows = np.flatnonzero(pc.equal(stored["split"], split).to_numpy())
-    wanted = rows if most is None else rows[spread(len(rows), most)]
+    wanted = rows if most is None else rows[evenly_spaced(len(rows), most)]
     thresholds = read_thresholds()
     first, parts = 0, []
     for batch in parquet.read_batches(CLEAN, MOVIE):
@@ -55,10 +56,11 @@ def read_thresholds() -> Thresholds:
 
 
 def label(movies: pa.RecordBatch, thresholds: Thresholds) -> pa.RecordBatch:
-    """The movies with the rating that the label is made of, and the label."""
+    """The movies of `record.MOVIE` with their year, their rating and the label that follows from it."""
     ratings = movies["vote_average"]
     labels = np.array(CLASSES)[class_indices(ratings.to_numpy(), thresholds)]
-    return pa.RecordBatch.from_arrays([*movies.columns, ratings, pa.array(labels, pa.string())], schema=LABELLED)
+    columns = [*add_year(movies).columns, ratings, pa.array(labels, pa.string())]
+    return pa.RecordBatch.from_arrays(columns, schema=LABELLED)
 
 
 def origin() -> dict[str, str]:
@@ -67,22 +69,22 @@ def origin() -> dict[str, str]:
 
 
 def sides_of(places: npt.NDArray[np.float64], fractions: Mapping[str, float]) -> np.ndarray:
-    """The split of each film, by where it stands in [0, 1)."""
+    """The name of the split of each movie, by its place in [0, 1); both (movies,)."""
     ends = [fractions["train"], fractions["train"] + fractions["validation"]]
     return np.array(NAMES)[np.searchsorted(ends, places, side="right")]
 
 
 def by_year(years: np.ndarray) -> npt.NDArray[np.float64]:
-    """Where each movie stands in [0, 1) by its year of release: the share of movies that are older.
+    """The place of each movie in [0, 1) by its year of release: the share of movies from earlier years.
 
-    All movies of a year stand at one place, so that no film is on two sides. Unknown years (0) are the oldest.
+    All movies of a year have the same place, so that no film is in two splits. Unknown years (0) come first.
     """
     places: npt.NDArray[np.float64] = np.searchsorted(np.sort(years), years) / len(years)
     return places
 
 
 def require_every_class(sides: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse a split that lacks a class: it could be neither trained on nor measured.
+    """Check that each split has a movie of each class; without one, training or evaluation is impossible.
 
     Raises:
         UserError: naming the split and the class.
@@ -99,7 +101,7 @@ def require_every_class(sides: np.ndarray, labels: np.ndarray) -> None:
 def summary(
     keys: pl.Series, sides: np.ndarray, labels: np.ndarray, thresholds: Thresholds, fractions: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Sizes, thresholds and class shares, with a warning for each share that chance alone would hardly give."""
+    """Sizes, thresholds and class shares, with a warning for each share that is unlikely to be chance."""
     rows = {name: int(np.sum(sides == name)) for name in NAMES}
     shares = {name: {c: float(np.mean(labels[sides == name] == c)) for c in CLASSES} for name in NAMES}
     homes = pl.DataFrame({"film": keys, "side": sides.astype(object)}, schema_overrides={"side": pl.String})

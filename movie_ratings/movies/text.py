@@ -1,12 +1,11 @@
-"""A movie as the text that the model reads: the only place that knows the format.
+"""The text format: how a movie becomes the text and the token ids that the model reads. No other module knows it.
 
-Training and serving both call `compose` and `encode`, so what is served is what was trained on. A checkpoint stores
-`FORMAT` with the fields it was trained with; one of another format is refused rather than misread.
+Training and serving both call `compose` and `encode`, so that a model is served the texts that it was trained on. A
+checkpoint stores the number of its format and its fields. A checkpoint of another format cannot be loaded.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,34 +15,34 @@ if TYPE_CHECKING:
 # Raise it with every change to what `compose` or `encode` return.
 FORMAT: Final = 2
 
-# What a model may read, in the order of params.yaml. Nothing here is known only after people have seen the movie.
+# The fields that a model may read, in the order of params.yaml. All of them are known before a movie's release.
 FIELDS: Final = ("title", "genres", "year", "runtime", "spoken_languages", "directors", "cast", "summary")
-# The original's request, which every request is made of; the others are facts that may or may not be known.
+# Every request has these fields, or may have them. The other fields are called facts: requests may leave them out.
 PLOT: Final = ("title", "genres", "summary")
 NUMBERS: Final = ("year", "runtime")
 NAMES: Final = ("genres", "spoken_languages", "directors", "cast")
-# So many names of a field are read, the first ones: a billing order names the stars first, and how long a cast list
-# is tells how many people cared to write it down, which is known only after release.
+# How many names of a field are read: the first ones, which are the stars of a cast. The number of names must not reach
+# the model: a long cast list shows that many people cared about a movie, which is known only after its release.
 FIRST: Final = {"spoken_languages": 4, "directors": 2, "cast": 5}
 NO_GENRE: Final = "NonGiven"
 
 
 @dataclass(frozen=True)
 class TextFormat:
-    """What a checkpoint needs to know about its input: the fields in their order, and where text is cut."""
+    """The input of a checkpoint: the fields in their order, and the number of tokens after which a text is cut."""
 
     fields: tuple[str, ...]
     max_length: int  # tokens, special ones included
 
 
 def facts_among(fields: Sequence[str]) -> list[str]:
-    """Those of ``fields`` that are facts, which a request may leave out."""
+    """The facts among ``fields``: all but title, genres and summary. A request may leave them out."""
     return [field for field in fields if field not in PLOT]
 
 
 def normalise(text: str) -> str:
     """One space for each run of whitespace, none at the ends; NUL dropped, lone surrogates become U+FFFD."""
-    if not text.isascii():  # the way through UTF-16 costs more than all the rest
+    if not text.isascii():  # ASCII has no surrogates, and the way through UTF-16 is slow
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return " ".join(text.replace("\0", "").split())
 
@@ -55,35 +54,26 @@ def names(movie: Mapping[str, Any], field: str) -> list[str]:
 
 
 def number(movie: Mapping[str, Any], field: str) -> int | None:
-    """The ``year`` of release, which a ``release_date`` tells too, or the ``runtime`` in minutes."""
-    if field == "year" and movie.get("year") is None:
-        released = movie.get("release_date")
-        if isinstance(released, str):  # as JSON and CSV have it
-            try:
-                released = date.fromisoformat(released)
-            except ValueError:
-                return None
-        return released.year if isinstance(released, date) else None
+    """The ``year`` of release or the ``runtime`` in minutes; None if it is unknown."""
     found = movie.get(field)
     return None if not found or found != found else int(found)  # NaN is how tables say that they do not know
 
 
 def has(movie: Mapping[str, Any], field: str) -> bool:
-    """Whether anything of ``field`` is known of the movie."""
+    """Whether the movie has a value in ``field``."""
     return bool(_phrase(movie, field))
 
 
 def without(movie: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
-    """The movie as somebody would ask for it who does not know these fields."""
-    dates = {"release_date"} if "year" in fields else set()
-    return {**movie, **dict.fromkeys([*fields, *dates])}
+    """The movie with None in these fields."""
+    return {**movie, **dict.fromkeys(fields)}
 
 
 def compose(movie: Mapping[str, Any], fields: Sequence[str]) -> str:
     """The text of one movie: each field that it has, in the order of ``fields``, as sentences.
 
     ``title`` and ``summary`` are strings, ``year`` and ``runtime`` integers, the fields of `NAMES` lists of strings;
-    an absent or empty field leaves no trace.
+    an absent or empty field adds nothing to the text.
     """
     phrases = (_phrase(movie, field) for field in fields)
     return " ".join(phrase if phrase[-1] in ".!?…" else f"{phrase}." for phrase in phrases if phrase)
@@ -97,7 +87,7 @@ def encode(tokenizer: "Tokenizer", movies: Sequence[Mapping[str, Any]], text: Te
 def tokenize(tokenizer: "Tokenizer", texts: list[str], max_length: int) -> list[list[int]]:
     """Token ids of each text that `compose` made, as `encode` returns them.
 
-    What looks like a special token in a title or a summary ("[SEP]") is read as the letters it is made of.
+    A special token's name in a title or a summary ("[SEP]") is read as ordinary text.
     """
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)

@@ -1,7 +1,8 @@
 """The classifier that serves an exported model: ONNX Runtime, tokenizers and weights; nothing that training needs.
 
-The label is the checkpoint's decision, made so that rare classes are found too; the probabilities are calibrated. The
-two can differ: "good" may be the answer at a probability of 0.4 where only one movie in seven is good.
+The label comes from the checkpoint's decision rule, which is fitted to find rare classes too; the probabilities are
+calibrated. The label need not have the largest probability: a movie can be labelled "good" at a probability of 0.4,
+because only one movie in seven is good.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,12 @@ from movie_ratings.model.decision import facts_known
 from movie_ratings.model.linear import LinearPart
 from movie_ratings.movies import text
 from movie_ratings.movies.labels import CLASSES
+from movie_ratings.movies.release import with_year
+from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from movie_ratings.prediction import served
+from movie_ratings.prediction.steps import SIZE, Steps, finish
 
-RANGES: Final = {"year": (1870, 2100), "runtime": (0, 10_000)}  # minutes
-TOKENS: Final = 512  # padded tokens in a batch: more do not fit the caches of a few cores and go slower
+TOKENS: Final = 512  # padded tokens in a batch: larger batches exceed the caches of a few cores and are slower
 
 
 class Prediction(NamedTuple):
@@ -35,35 +38,35 @@ class Prediction(NamedTuple):
 
 
 class Classifier:
-    """A served model that answers with labels and probabilities; see `Classifier.load`."""
+    """A served model that predicts labels and probabilities; see `Classifier.load`."""
 
     def __init__(self, session: Any, tokenizer: Tokenizer, linear: LinearPart | None, model: served.Served):
         self._session, self._tokenizer, self._linear, self._model = session, tokenizer, linear, model
 
     @classmethod
     def load(cls, path: str | Path = MODEL, rev: str | None = None, threads: int = 0) -> "Classifier":
-        """Load a folder that the export stage wrote, or the one that ``path`` was at a git revision or tag.
+        """Load the folder ``path``, which the export stage wrote; with ``rev``, as it was at a git revision or tag.
 
-        ``threads`` compute; 0 is one for each core.
+        ``threads`` is the number of computing threads; 0 means one for each core.
 
         Raises:
             UserError: the folder is missing, incomplete, damaged, or of another text format; the revision is unknown
-                or its model cannot be had.
+                or its model is neither in DVC's cache nor on a remote.
         """
         if rev is not None:
             from movie_ratings.prediction import revisions
 
             path = revisions.fetch(rev, str(path))
         model = served.read(path)
-        import onnxruntime  # a fifth of a second: not for --help, not for typos
+        import onnxruntime  # takes a fifth of a second, which --help and typing errors should not cost
 
         onnxruntime.set_default_logger_severity(3)
         try:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
-            session = onnxruntime.InferenceSession(Path(path, served.MODEL), options, ["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(Path(path, served.GRAPH), options, ["CPUExecutionProvider"])
             tokenizer = Tokenizer.from_file(str(Path(path, served.TOKENIZER)))
-        # Both libraries raise what their native parts raise; whatever it is, the file is at fault.
+        # Both libraries raise whatever their native parts raise; the file is at fault in each case.
         except Exception as error:
             raise UserError(f"{path}: cannot be loaded ({first_line(error)})") from None
         return cls(session, tokenizer, linear_part.read(path) if model.metadata.has_linear else None, model)
@@ -80,7 +83,7 @@ class Classifier:
 
     @property
     def variant(self) -> served.Variant:
-        """fp32, or int8 where the export stage found it to answer nearly alike."""
+        """The precision of the graph: fp32, or int8 if the export stage found int8 to predict nearly the same."""
         return self._model.variant
 
     @property
@@ -89,67 +92,65 @@ class Classifier:
         return self._model.validation
 
     def encode(self, movies: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-        """The token ids that the model sees for each movie."""
+        """The token ids that the transformer reads, for each movie."""
         return text.encode(self._tokenizer, movies, self.metadata.text)
 
     def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
-        """Class logits of each part, shape (parts, movies, classes): the transformer's, then the linear one's."""
+        """Class logits of each part, shape (parts, movies, classes): the transformer's, then the linear part's."""
+        return finish(self.logits_in_steps(movies))
+
+    def logits_in_steps(self, movies: Sequence[Mapping[str, Any]]) -> Steps[Floats]:
+        """As `logits`, with pauses."""
         rows = self.encode(movies)
         logits = np.zeros((len(rows), len(CLASSES)))
+        done = 0
         for batch in by_length([len(ids) for ids in rows], TOKENS):
+            if done >= SIZE:
+                yield
+                done = 0
             ids, mask = pad([rows[row] for row in batch], self._model.pad_id)
             (logits[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+            done += len(batch)
         return np.stack([logits, self._linear.logits(movies)] if self._linear else [logits])
 
     def answer(self, movies: Sequence[Mapping[str, Any]]) -> tuple[Floats, Ints]:
-        """Calibrated probabilities (movies, classes) and answers (movies,), in the order of ``movies``."""
+        """Calibrated probabilities (movies, classes) and predicted classes (movies,), in the order of ``movies``."""
         return self.decide(movies, self.logits(movies))
 
     def decide(self, movies: Sequence[Mapping[str, Any]], logits: Floats) -> tuple[Floats, Ints]:
-        """What `answer` says of ``movies`` whose `logits` are known already."""
+        """As `answer`, of movies whose `logits` were computed before."""
         return self.metadata.answerings.answer(logits, facts_known(movies, self.metadata.text.fields))
 
     def predict(self, movies: Sequence[Mapping[str, Any]]) -> list[Prediction]:
         """Label and probabilities of each movie: a mapping with the fields of `movie_ratings.movies.text.FIELDS`.
 
-        A field that is absent or empty is not known, but title and summary may not both be so. A field that the model
-        was not trained on is not looked at: ``metadata.text.fields`` has those that are.
+        A field that is absent or empty is unknown; title and summary may not both be unknown. The model reads the
+        fields that ``metadata.text.fields`` names and ignores all others.
 
         Raises:
-            UserError: a movie has neither title nor summary, or a field has the wrong type.
+            UserError: a movie has neither title nor summary, or a field has the wrong type; the message has the number
+                of the movie, counted from 1.
         """
-        for place, movie in enumerate(movies):
-            require_movie(movie, f"movie {place + 1}")
+        return self.predict_validated([_numbered(movie, number) for number, movie in enumerate(movies, 1)])
+
+    def predict_validated(self, movies: Sequence[ValidMovie]) -> list[Prediction]:
+        """As `predict`, of movies that have been checked."""
+        return finish(self.predict_in_steps(movies))
+
+    def predict_in_steps(self, movies: Sequence[ValidMovie]) -> Steps[list[Prediction]]:
+        """As `predict_validated`, with pauses."""
         if not movies:
             return []
-        probabilities, answers = self.answer(movies)
+        known = [with_year(movie) for movie in movies]
+        probabilities, classes = self.decide(known, (yield from self.logits_in_steps(known)))
         return [
-            Prediction(CLASSES[answer], dict(zip(CLASSES, map(float, row), strict=True)))
-            for answer, row in zip(answers, probabilities, strict=True)
+            Prediction(CLASSES[index], dict(zip(CLASSES, map(float, row), strict=True)))
+            for index, row in zip(classes, probabilities, strict=True)
         ]
 
 
-def require_movie(movie: Mapping[str, Any], place: str) -> None:
-    """Check that the model can read ``movie``.
-
-    Raises:
-        UserError: naming ``place`` and the field.
-    """
-    for field in ("title", "summary"):
-        if not isinstance(movie.get(field) or "", str):
-            raise UserError(f"{place}: {field} must be text, found {movie[field]!r}")
-    for field in text.NAMES:
-        found = movie.get(field) or []
-        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-            raise UserError(f"{place}: {field} must be a list of names, found {found!r}")
-    for field, (least, most) in RANGES.items():
-        value = movie.get(field)
-        # NaN is how tables say that they do not know.
-        if value is not None and value == value and not (_whole(value) and least <= value <= most):
-            raise UserError(f"{place}: {field} must be a whole number from {least} to {most:,}, found {value!r}")
-    if not text.normalise(movie.get("title") or "") and not text.normalise(movie.get("summary") or ""):
-        raise UserError(f"{place}: title and summary are both empty")
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+def _numbered(movie: Mapping[str, Any], number: int) -> ValidMovie:
+    try:
+        return validated(movie)
+    except MovieError as error:
+        raise error.at(f"movie {number}") from None

@@ -1,4 +1,4 @@
-"""Movies in CSV, JSON lines and Parquet files, a batch of rows at a time, and every broken row by its line."""
+"""Movies in CSV, JSON lines and Parquet files, a batch of rows at a time; errors name the line."""
 
 import csv
 import json
@@ -18,35 +18,38 @@ from movie_ratings.core.parquet import RowGroups
 from movie_ratings.movies.text import NAMES, NUMBERS, normalise
 
 FORMATS: Final = (".csv", ".jsonl", ".parquet")
-READ: Final = frozenset((*NAMES, *NUMBERS))  # what is more than text in a CSV cell
+PARSED: Final = frozenset((*NAMES, *NUMBERS))  # columns of CSV files whose cells are not plain text
 
-# Where a movie stands ("movies.csv line 3"), and its columns.
+# The place of a movie ("movies.csv line 3"), and its columns.
 Row = tuple[str, dict[str, Any]]
 
 
 def require_format(path: Path) -> None:
-    """Check that the suffix names a format that we read and write.
+    """Check that the suffix is one of `FORMATS`.
 
     Raises:
-        UserError: it does not.
+        UserError: the suffix is another one.
     """
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: expected a name that ends in {', '.join(FORMATS)}")
 
 
-def read(path: Path, size: int) -> Iterator[list[Row]]:
-    """The movies of a file in batches of ``size``, in bounded memory; lists and numbers are such in every format.
+def read(path: Path, size: int, name: str | None = None) -> Iterator[list[Row]]:
+    """The movies of a file in batches of ``size``, in bounded memory; lists and numbers are parsed in every format.
+
+    ``name`` stands for the path in places and messages.
 
     Raises:
-        UserError: the file is not what its suffix says, or a line of it is broken (the message says which).
+        UserError: the file does not have the format of its suffix, or a line is broken; the message names the line.
     """
-    rows = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}[path.suffix](path)
+    reader = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}[path.suffix]
+    rows = reader(path, name or str(path))
     while batch := list(islice(rows, size)):
         yield batch
 
 
 def types(path: Path) -> dict[str, pa.DataType]:
-    """The types of the columns where the file says them: those of Parquet."""
+    """The Arrow type of each column of a Parquet file; nothing for formats without types."""
     if path.suffix != ".parquet":
         return {}
     try:
@@ -57,9 +60,9 @@ def types(path: Path) -> dict[str, pa.DataType]:
 
 
 class Writer:
-    """Writes rows (dictionaries with the same keys) to a file that appears under its name only when whole.
+    """Writes rows (dictionaries with the same keys) to a file that appears under its name only once it is complete.
 
-    ``known`` are types of columns, for Parquet; the others' are those of the first rows.
+    ``known`` has the types of some columns, for Parquet; the other columns get their types from the first rows.
     """
 
     def __init__(self, path: Path, known: Mapping[str, pa.DataType] | None = None):
@@ -120,17 +123,17 @@ class Writer:
         self._sink.write(table)
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _csv(path: Path, name: str) -> Iterator[Row]:
     csv.field_size_limit(1 << 26)
-    reader = csv.reader(_lines(path), strict=True)
+    reader = csv.reader(_lines(path, name), strict=True)
     try:
         header = next(reader, None)
         if header is None:
-            raise UserError(f"{path}: empty file, expected a line of column names")
-        _require_columns(path, header)
+            raise UserError(f"{name}: empty file, expected a line of column names")
+        _require_columns(name, header)
         while True:
-            # A quoted cell can span lines: a row is named by the line that it starts on.
-            place = f"{path} line {reader.line_num + 1}"
+            # A quoted cell can span lines: the place is the line on which the row starts.
+            place = f"{name} line {reader.line_num + 1}"
             row = next(reader, None)
             if row is None:
                 return
@@ -139,14 +142,14 @@ def _csv(path: Path) -> Iterator[Row]:
             if len(row) != len(header):
                 raise UserError(f"{place}: {len(row)} cells, the header has {len(header)}")
             movie: dict[str, Any] = dict(zip(header, row, strict=True))
-            yield place, movie | {name: _value(movie[name], name, place) for name in movie.keys() & READ}
+            yield place, movie | {field: _value(movie[field], field, place) for field in movie.keys() & PARSED}
     except csv.Error as error:
-        raise UserError(f"{path} line {reader.line_num}: not valid CSV ({error})") from None
+        raise UserError(f"{name} line {reader.line_num}: not valid CSV ({error})") from None
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path), 1):
-        place = f"{path} line {number}"
+def _json_lines(path: Path, name: str) -> Iterator[Row]:
+    for number, line in enumerate(_lines(path, name), 1):
+        place = f"{name} line {number}"
         if not line.strip():
             continue
         try:
@@ -156,45 +159,45 @@ def _json_lines(path: Path) -> Iterator[Row]:
         if not isinstance(movie, dict):
             raise UserError(f"{place}: expected a JSON object, found {type(movie).__name__}")
         if "\\ud" in line.lower():
-            # Half of an escaped surrogate pair is valid JSON and no text: no file could hold it.
+            # Half of an escaped surrogate pair is valid JSON, but no file could hold it as text.
             movie = json.loads(normalise(json.dumps(movie, ensure_ascii=False)))
         yield place, movie
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path, name: str) -> Iterator[str]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise UserError(f"{path} line {number}: not UTF-8 text ({error.reason})") from None
+                raise UserError(f"{name} line {number}: not UTF-8 text ({error.reason})") from None
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path, name: str) -> Iterator[Row]:
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:  # which would keep what was read until the last batch
-            _require_columns(path, file.schema_arrow.names)
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # a buffer would keep every batch until the last
+            _require_columns(name, file.schema_arrow.names)
             number = 0
             for batch in file.iter_batches(batch_size=1_000):
                 for movie in batch.to_pylist():
                     number += 1
-                    yield f"{path} row {number}", movie
+                    yield f"{name} row {number}", movie
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a readable Parquet file ({error})") from None
+        raise UserError(f"{name}: not a readable Parquet file ({error})") from None
 
 
-def _require_columns(path: Path, names: Sequence[str]) -> None:
-    if "title" not in names and "summary" not in names:
-        raise UserError(f"{path}: neither a column 'title' nor 'summary'; it has {', '.join(names)}")
-    twice = next((name for name in names if names.count(name) > 1), None) if isinstance(names, list) else None
+def _require_columns(name: str, columns: Sequence[str]) -> None:
+    if "title" not in columns and "summary" not in columns:
+        raise UserError(f"{name}: neither a column 'title' nor 'summary'; it has {', '.join(columns)}")
+    twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice is not None:
-        raise UserError(f"{path}: two columns are named {twice!r}")
+        raise UserError(f"{name}: two columns are named {twice!r}")
 
 
 def _value(cell: str, field: str, place: str) -> Any:
-    """A CSV cell as the field it holds: a whole number, or a list as JSON or as names between commas."""
+    """The value of a CSV cell: a whole number, or a list, written as JSON or as names between commas."""
     if field in NUMBERS:
-        # Tables with gaps come with their numbers as 112.0.
+        # Programs that read a whole-number column with gaps often write it as 112.0.
         number = cell.strip().removesuffix(".0")
         if number and not (number.isascii() and number.isdigit()):
             raise UserError(f"{place}: {field} must be a whole number, found {cell!r}")

@@ -1,7 +1,7 @@
-"""Predict a table with Ray Data: the same Classifier on each worker, one machine or a cluster.
+"""Predict a table with Ray Data: the same Classifier on each worker, on one machine or on a cluster.
 
-Needs `pip install -r requirements-ray.txt`. On a cluster run it where RAY_ADDRESS names it, with source, target and
-model on storage that every machine sees. A worker that dies is replaced and its rows are done again.
+Needs `pip install -r requirements-ray.txt`. On a cluster, set RAY_ADDRESS to its address, and keep source, target and
+model on storage that all machines share. Ray replaces a worker that dies and predicts its rows again.
 """
 
 import logging
@@ -19,35 +19,33 @@ import pyarrow.parquet as pq
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.parquet import RowGroups
-from movie_ratings.prediction.bulk import BATCH, joined, kept_as
-from movie_ratings.prediction.classifier import Classifier, require_movie
+from movie_ratings.prediction.bulk import BATCH, columns, output_name, validated_at
+from movie_ratings.prediction.classifier import Classifier
 
 PLACE: Final = "__place__"  # the row's number in the input: Ray may finish blocks in any order
 
 
 class _Worker:
-    """Answers batches of rows; one for each worker, so the model is loaded once."""
+    """Predicts batches of rows. Each worker has one, so that a worker loads the model once."""
 
     def __init__(self, model: str, source: str):
         self._classifier, self._source = Classifier.load(model, threads=1), source
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        rows = batch.to_pylist()
-        for row in rows:
-            require_movie(row, f"{self._source} row {row[PLACE] + 1}")
-        answers = pa.Table.from_pylist([joined({}, found) for found in self._classifier.predict(rows)])
-        table = batch.rename_columns([kept_as(name) for name in batch.column_names])
-        table = table.drop_columns([name for name in answers.column_names if name in table.column_names])
-        for name in answers.column_names:
-            table = table.append_column(name, answers[name])
+        movies = [validated_at(f"{self._source} row {row[PLACE] + 1}", row) for row in batch.to_pylist()]
+        predicted = pa.Table.from_pylist([columns(found) for found in self._classifier.predict_validated(movies)])
+        table = batch.rename_columns([output_name(name) for name in batch.column_names])
+        table = table.drop_columns([name for name in predicted.column_names if name in table.column_names])
+        for name in predicted.column_names:
+            table = table.append_column(name, predicted[name])
         return table
 
 
 def predict(source: Path, target: Path, model: str, workers: int) -> int:
-    """Predict every movie of a Parquet file into another, rows in their order; return how many.
+    """Predict every movie of a Parquet file into another, in the same order; return their number.
 
     Raises:
-        UserError: Ray is not installed, a file is no Parquet, or a movie cannot be read.
+        UserError: Ray is not installed, a file is not Parquet, or a movie cannot be read.
     """
     try:
         import ray
@@ -56,28 +54,28 @@ def predict(source: Path, target: Path, model: str, workers: int) -> int:
         raise UserError("--engine ray: Ray is not installed; pip install -r requirements-ray.txt") from None
     if source.suffix != ".parquet" or target.suffix != ".parquet":
         raise UserError("--engine ray: reads and writes Parquet; --input and --output must end in .parquet")
-    Classifier.load(model)  # a model that is missing is one line here, not a trace of every worker
+    Classifier.load(model)  # a missing model is one line here, and a stack trace in each worker
     rows = int(pq.read_metadata(source).num_rows)
     if rows == 0:
         with storage.whole(target) as temporary:
             pq.write_table(pa.table({}), temporary)
         return 0
-    # Alone on a machine, Ray gives out as many places as it has cores: the workers must leave one to the writing.
-    places = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers + 1, "include_dashboard": False}
-    ray.init(log_to_driver=False, logging_level="ERROR", **places)
+    # On a single machine Ray runs one task for each CPU: the workers need one each, and the writing one more.
+    resources = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers + 1, "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level="ERROR", **resources)
     ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     with storage.whole(target) as temporary:
         parts = temporary.with_suffix(".parts.tmp")
         shutil.rmtree(parts, ignore_errors=True)
         try:
-            # This process holds a batch at a time; Ray holds the others, on disk where memory ends.
+            # This process holds one batch at a time; Ray holds the others, on disk if memory is short.
             dataset = ray.data.from_arrow_refs([ray.put(batch) for batch in _numbered(source)])
             dataset.map_batches(
                 _Worker,
                 fn_constructor_args=(str(Path(model).resolve()), str(source)),
                 batch_format="pyarrow",
-                batch_size=None,  # those that were put
+                batch_size=None,  # the batches as they were put
                 compute=ActorPoolStrategy(size=workers),
             ).write_parquet(str(parts))
             _join(parts, temporary, rows)
@@ -89,7 +87,7 @@ def predict(source: Path, target: Path, model: str, workers: int) -> int:
 
 
 def _numbered(source: Path) -> Iterator[pa.Table]:
-    """The rows in batches, each row with its place in the file."""
+    """The rows in batches, each row with its number in the file."""
     first = 0
     with pq.ParquetFile(source, pre_buffer=False) as file:
         for batch in file.iter_batches(BATCH):
@@ -99,7 +97,7 @@ def _numbered(source: Path) -> Iterator[pa.Table]:
 
 
 def _join(parts: Path, target: Path, rows: int) -> None:
-    """One file, rows in their order, out of those that the workers wrote, each of which holds neighbours."""
+    """Join the workers' files into one, rows in the source's order; each file holds consecutive rows."""
     firsts = {path: pc.min(pq.read_table(path, columns=[PLACE])[PLACE]).as_py() for path in parts.glob("*.parquet")}
     paths = sorted(firsts, key=lambda path: firsts[path])
     schema = pq.read_table(paths[0]).drop_columns(PLACE).schema
@@ -113,6 +111,6 @@ def _join(parts: Path, target: Path, rows: int) -> None:
 
 
 def _cause(error: Any) -> str:
-    """What a worker said, out of what Ray wraps it in."""
+    """The message of a worker's UserError, out of the text that Ray wraps around it."""
     lines = [line for line in str(error).splitlines() if "UserError: " in line]
     return lines[-1].partition("UserError: ")[2] if lines else first_line(error)

@@ -1,4 +1,4 @@
-"""The served model of any git revision, by way of DVC: from the cache or, where it is not there, from a remote."""
+"""The served model of any git revision, from DVC's cache or, if the cache lacks it, from a remote."""
 
 import subprocess
 import tempfile
@@ -12,10 +12,10 @@ ARTIFACT: Final = "movie-rating"
 
 
 def fetch(rev: str, path: str) -> Path:
-    """A folder with the files that ``path`` held at ``rev``, kept in the store under the commit's name.
+    """A folder with the files that ``path`` held at ``rev``, kept in the store under the commit's hash.
 
-    ``rev`` is whatever git resolves: a commit, a branch, a tag (``movie-rating@v1.2.0`` as GTO writes it), or the
-    version of such a tag alone (``v1.2.0``).
+    ``rev`` is anything that git resolves (a commit, a branch, a tag such as GTO's ``movie-rating@v1.2.0``), or only the
+    version of a GTO tag (``v1.2.0``).
 
     Raises:
         UserError: there is no such revision, it has no model, or the model is neither in the cache nor on a remote.
@@ -26,7 +26,7 @@ def fetch(rev: str, path: str) -> Path:
     target = storage.store() / "models" / commit
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Several processes may ask for the same revision at once: each fetches on its own, and a whole one stays.
+        # Several processes may fetch the same revision at once: each fetches a copy, and the first complete one stays.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-", suffix=".tmp") as scratch:
             _copy(commit, rev, path, Path(scratch, "model"))
             try:
@@ -42,17 +42,20 @@ def _copy(commit: str, rev: str, path: str, target: Path) -> None:
 
     fs = DVCFileSystem(".", rev=commit)
     if not fs.exists(path):
-        raise UserError(f"{rev}: has no {path}; the export stage came later, or was not committed")
+        raise UserError(f"{rev}: has no {path}; the export stage was added later, or its output was not committed")
     try:
         fs.get(path, str(target), recursive=True)
-    # Whatever a remote's library raises (no remote, no key, no such object), the model is not to be had from here.
+    # A remote's library raises errors of its own (no remote, no key, no such object); the model is missing each time.
     except Exception as error:
         raise UserError(
             f"{rev}: its model is neither in the DVC cache nor on a remote that answers "
-            f"({first_line(error)}); where it is, `dvc push` would share it"
+            f"({first_line(error)}); `dvc push` on a machine that has the model would share it"
         ) from None
     if not (target.is_dir() and any(target.iterdir())):
-        raise UserError(f"{rev}: its model is neither in the DVC cache nor on a remote; `dvc push` would share it")
+        raise UserError(
+            f"{rev}: its model is neither in the DVC cache nor on a remote; "
+            "`dvc push` on a machine that has the model would share it"
+        )
 
 
 def _commit(rev: str) -> str | None:
@@ -62,5 +65,5 @@ def _commit(rev: str) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise UserError("git: no such command, and a revision cannot be looked up without it") from None
+        raise UserError("git: no such command; --rev needs git to find the revision") from None
     return done.stdout.strip() or None

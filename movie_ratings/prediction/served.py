@@ -1,7 +1,7 @@
-"""The folder that is served: model.onnx, tokenizer.json, linear.json, and movie_ratings.json, which knows the others.
+"""The served folder: model.onnx, tokenizer.json, linear.json, and movie_ratings.json with the hashes of the others.
 
-Nothing in such a folder is run: the graph is read by ONNX Runtime, the rest is JSON. A folder can still come from
-anywhere, so its files are checked before they are read.
+No file of such a folder is executed: ONNX Runtime reads the graph, and the other files are JSON. Because a folder can
+come from an untrusted place, its files are checked before they are read.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError
 from movie_ratings.model import checkpoint, linear
 
-MODEL: Final = "model.onnx"
+GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
-LARGEST: Final = {MODEL: 8 << 30, TOKENIZER: 64 << 20, linear.FILE: 256 << 20, checkpoint.FILE: 1 << 20}  # bytes
+LARGEST: Final = {GRAPH: 8 << 30, TOKENIZER: 64 << 20, linear.FILE: 256 << 20, checkpoint.FILE: 1 << 20}  # bytes
 
 Variant = Literal["fp32", "int8"]
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a served folder knows: the checkpoint's metadata, the variant of its graph, and its version.
+    """The contents of a served folder's metadata: those of the checkpoint, the variant of the graph, and the version.
 
-    ``version`` is a hash of the folder's content: of the metadata, which hold the hashes of the other files.
+    ``version`` is a hash of the folder's content, that is of the metadata, which hold the hashes of the other files.
     """
 
     metadata: checkpoint.Metadata
@@ -36,10 +36,10 @@ class Served:
     version: str
 
 
-def write(folder: Path, source: Path, model: Path, variant: Variant, pad_id: int) -> None:
-    """Make ``folder`` out of the checkpoint folder ``source`` and the ONNX file ``model``."""
+def write(folder: Path, source: Path, graph: Path, variant: Variant, pad_id: int) -> None:
+    """Make ``folder`` from the checkpoint folder ``source`` and the ONNX file ``graph``."""
     folder.mkdir(parents=True)
-    shutil.copyfile(model, folder / MODEL)
+    shutil.copyfile(graph, folder / GRAPH)
     names = _names(checkpoint.read(source))
     for name in names[1:]:
         shutil.copyfile(source / name, folder / name)
@@ -50,7 +50,7 @@ def write(folder: Path, source: Path, model: Path, variant: Variant, pad_id: int
 
 
 def record_validation(folder: Path, figures: dict[str, Any]) -> None:
-    """Let ``folder`` tell how its model does on the validation split."""
+    """Add the model's figures on the validation split to the metadata of ``folder``."""
     metadata = storage.read_json(folder / checkpoint.FILE)
     metadata["served"]["validation"] = figures
     storage.write_json(folder / checkpoint.FILE, metadata)
@@ -60,7 +60,7 @@ def read(folder: str | Path) -> Served:
     """Read and check a served folder.
 
     Raises:
-        UserError: a file is missing, is a link or too large, or is not the one that the metadata name.
+        UserError: a file is missing, is a link, is too large, or differs from the hash in the metadata.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -84,7 +84,7 @@ def read(folder: str | Path) -> Served:
 
 def _names(metadata: checkpoint.Metadata) -> list[str]:
     """The files beside the metadata."""
-    return [MODEL, TOKENIZER, *([linear.FILE] if metadata.has_linear else [])]
+    return [GRAPH, TOKENIZER, *([linear.FILE] if metadata.has_linear else [])]
 
 
 def _check(path: Path) -> None:

@@ -1,13 +1,14 @@
-"""What the cleaned movies look like, as tables: ratings, genres, languages, votes, text lengths, missing values."""
+"""Tables that describe the cleaned movies: ratings, genres, languages, votes, text lengths and missing values."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
 from movie_ratings.core import parquet
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.release import add_year
 from movie_ratings.movies.rows import within
 from movie_ratings.movies.text import TextFormat, encode
 
@@ -18,23 +19,24 @@ RATING_EDGES = np.arange(0, 10.5, 0.5)
 LANGUAGES = 12
 LENGTH_STEP = 16
 UNCUT = 1 << 30  # tokens
-VOTE_STEPS = 2  # bins to a tenfold of votes
-ENCODED: Final = 1_000  # movies that are cut into tokens at a time
+VOTE_STEPS = 2  # bins between a number of votes and ten times as many
+ENCODED: Final = 1_000  # movies that are tokenised at a time
 
 
 def read_texts(
     path: str, measured: np.ndarray, fields: Sequence[str], tokenizer: "Tokenizer"
 ) -> tuple[dict[str, int], np.ndarray]:
-    """How many movies lack each field, and the tokens of the ``measured`` rows' texts before they are cut.
+    """Count the movies without each field, and measure the texts of some movies in tokens, batch by batch.
 
-    ``path`` is the file of cleaned movies, ``measured`` row numbers of them.
+    ``path`` is the file of cleaned movies; ``measured`` (movies,) are the row numbers of the movies whose texts are
+    measured. Returns the number of movies that lack each field, and the lengths of the uncut texts, shape (movies,).
     """
     uncut = TextFormat(tuple(fields), UNCUT)
     missing = dict.fromkeys(MOVIE.names, 0)
     lengths: list[int] = []
     first = 0
     for batch in parquet.read_batches(path, MOVIE):
-        movies = pl.DataFrame(batch)
+        movies = pl.DataFrame(add_year(batch))
         for name in missing:
             missing[name] += _missing(movies[name])
         for part in movies[within(measured, first, len(movies))].iter_slices(ENCODED):
@@ -44,7 +46,10 @@ def read_texts(
 
 
 def describe(movies: pl.DataFrame, missing: dict[str, int], tokens: np.ndarray) -> dict[str, pl.DataFrame]:
-    """The tables under metrics/explore, each sorted, so that equal movies give equal bytes."""
+    """Return the tables under metrics/explore, by name; each is sorted, so that equal movies give equal files.
+
+    ``missing`` and ``tokens`` come from `read_texts`.
+    """
     ratings = movies["vote_average"].to_numpy()
     counts, _ = np.histogram(ratings, RATING_EDGES)
     lengths, edges = np.histogram(tokens, np.arange(0, tokens.max() + LENGTH_STEP + 1, LENGTH_STEP))
@@ -75,13 +80,13 @@ def describe(movies: pl.DataFrame, missing: dict[str, int], tokens: np.ndarray) 
 
 
 def _languages(movies: pl.DataFrame) -> pl.Series:
-    """The language that each was made in, or, of a source that does not say, those that are spoken."""
+    """The original language of each movie; the spoken languages if the source has no original language at all."""
     original = movies["original_language"]
     return original if original.drop_nulls().len() else movies["spoken_languages"].explode()
 
 
 def _counts(values: pl.Series, name: str) -> pl.DataFrame:
-    """How often each value occurs, the most frequent first."""
+    """The number of movies with each value, the most frequent value first."""
     return values.alias(name).value_counts(name="movies").sort(["movies", name], descending=[True, False])
 
 
@@ -89,9 +94,3 @@ def _missing(column: pl.Series) -> int:
     if isinstance(column.dtype, pl.List):
         return int((column.list.len().fill_null(0) == 0).sum())
     return int(column.null_count())
-
-
-def mapping(table: pl.DataFrame) -> dict[str, float]:
-    """A table of names and counts of movies as a dictionary, in its order."""
-    names: Sequence[Any] = table.to_series(0).to_list()
-    return {str(name): count for name, count in zip(names, table["movies"].to_list(), strict=True)}

@@ -1,11 +1,9 @@
-"""Charts as inline SVG, and the self-contained pages that hold them: no script, no network."""
+"""Charts as inline SVG, and self-contained pages: without scripts, and without anything loaded from a network."""
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 import numpy as np
 from markupsafe import Markup
@@ -13,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from movie_ratings.core import storage
+from movie_ratings.reports import templates
 
 matplotlib.rcParams.update({"svg.hashsalt": "movie-ratings", "font.size": 9, "axes.spines.top": False})
 matplotlib.rcParams.update({"axes.spines.right": False, "svg.fonttype": "none"})
@@ -21,20 +20,13 @@ COLOURS = (COLOUR, "#c4622d", "#4f8a4c")
 
 
 def write_page(path: str, template: str, **values: Any) -> None:
-    """Render a template of the folder pages to ``path``; every value is escaped but for the charts of this module."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Render a template of the folder pages to ``path``; every value is escaped except the charts of this module."""
     with storage.whole(path) as temporary:
-        temporary.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+        temporary.write_text(templates.render(template, **values), encoding="utf-8")
 
 
 def bars(values: Mapping[str, float], label: str) -> Markup:
-    """Horizontal bars, the first on top."""
+    """Horizontal bars, from top to bottom in the order of ``values``."""
     axes = _axes(6, 0.24 * len(values) + 0.7)
     axes.barh(list(values), list(values.values()), color=COLOUR)
     axes.invert_yaxis()
@@ -51,7 +43,7 @@ def histogram(edges: Sequence[float], counts: Sequence[float], x: str, y: str = 
 
 
 def boxes(groups: Mapping[str, Any], x: str) -> Markup:
-    """A box plot for each group of values, the first on top; outliers are left out."""
+    """A box plot for each group of values, from top to bottom; outliers are not drawn."""
     axes = _axes(6, 0.3 * len(groups) + 0.7)
     axes.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), showfliers=False)
     axes.invert_yaxis()
@@ -60,7 +52,7 @@ def boxes(groups: Mapping[str, Any], x: str) -> Markup:
 
 
 def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], x_label: str, y_label: str) -> Markup:
-    """Lines over a logarithmic x."""
+    """One line a series over a logarithmic horizontal axis."""
     axes = _axes(6, 2.6)
     for name, values in series.items():
         axes.plot(list(x), list(values), marker="o", label=name)
@@ -70,7 +62,7 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], x_label: st
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
-    """A confusion matrix, coloured by the share of each true class."""
+    """A confusion matrix of shape (true, predicted); the colour is the share among the movies of the true class."""
     axes = _axes(3.4, 3)
     table = np.array(counts)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
@@ -78,14 +70,14 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup
     for (row, column), count in np.ndenumerate(table):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count}\n{shares[row, column]:.0%}", ha="center", va="center", color=colour)
-    axes.set(xticks=range(len(classes)), yticks=range(len(classes)), xlabel="answered", ylabel="true")
+    axes.set(xticks=range(len(classes)), yticks=range(len(classes)), xlabel="predicted", ylabel="true")
     axes.set_xticklabels(classes)
     axes.set_yticklabels(classes)
     return _svg(axes)
 
 
 def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
-    """Accuracy against confidence; on the diagonal, probabilities mean what they say."""
+    """Accuracy against confidence, one line a series; a perfectly calibrated model lies on the diagonal."""
     axes = _axes(3.4, 3)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     for (name, bins), colour in zip(series.items(), COLOURS, strict=False):
@@ -95,26 +87,29 @@ def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
     return _svg(axes)
 
 
-def comparison(rows: Mapping[str, tuple[float, float, float]], label: str, line: float | None, told: str) -> Markup:
-    """A figure and its interval (value, from, to) for each row, the first on top; ``line`` is what ``told`` says."""
+def comparison(rows: Mapping[str, tuple[float, float, float]], x: str, mark: float | None, mark_label: str) -> Markup:
+    """A point with its interval (value, low, high) for each row, from top to bottom.
+
+    The first row has a colour of its own. A dashed vertical line stands at ``mark``, unless ``mark`` is None.
+    """
     axes = _axes(6, 0.3 * len(rows) + 0.9)
     for place, (value, low, high) in enumerate(rows.values()):
         colour = COLOURS[0] if place == 0 else "grey"
         axes.plot([low, high], [place, place], color=colour, linewidth=2)
         axes.plot([value], [place], marker="o", color=colour)
-    axes.set(yticks=range(len(rows)), xlabel=label)
+    axes.set(yticks=range(len(rows)), xlabel=x)
     axes.set_yticklabels(list(rows))
     axes.invert_yaxis()
-    if line is not None:
-        axes.axvline(line, color=COLOURS[1], linestyle="--", linewidth=1)
-        axes.set_title(told, loc="right", fontsize=8, color=COLOURS[1])
+    if mark is not None:
+        axes.axvline(mark, color=COLOURS[1], linestyle="--", linewidth=1)
+        axes.set_title(mark_label, loc="right", fontsize=8, color=COLOURS[1])
     return _svg(axes)
 
 
 def curve(
     x: Sequence[float], series: Mapping[str, Sequence[float]], x_label: str, y_label: str, logarithmic: bool = False
 ) -> Markup:
-    """Lines with markers over x, one for each series."""
+    """One line a series with a marker at each point of ``x``."""
     axes = _axes(3.9, 3)
     for (name, values), colour in zip(series.items(), COLOURS, strict=False):
         axes.plot(list(x), list(values), marker="o", markersize=3, label=name, color=colour)

@@ -1,4 +1,4 @@
-"""What the models of a comparison are called in tables and charts."""
+"""The names of the compared models in tables and charts."""
 
 from typing import Final
 

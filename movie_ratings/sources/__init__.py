@@ -1,8 +1,8 @@
-"""Where movies come from: one module a source, all yielding batches of `movie_ratings.movies.record.MOVIE`.
+"""The sources of movies: one module a source; each yields batches of `movie_ratings.movies.record.MOVIE`.
 
-A source is a module with one function, ``batches(params, report) -> Iterator[pyarrow.RecordBatch]``. It maps what it
-has to the movie record and leaves the rest null; it neither filters by quality nor removes duplicates, which is clean's
-work.
+A source is a module with the function ``batches(params, report) -> Iterator[pyarrow.RecordBatch]``. The function maps
+the source's fields to the movie record and leaves the other fields null. A source neither filters by quality nor
+removes duplicates: the stage clean does both.
 """
 
 import importlib
@@ -15,12 +15,12 @@ from movie_ratings.sources.fetch_report import FetchReport
 
 
 def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
-    """The movies of ``params.source``, in that source's order; ``report`` is complete when they are through.
+    """The movies of ``params.source``, in the order of the source; ``report`` is complete after the last batch.
 
     Raises:
-        UserError: the source cannot be had or does not hold what it should.
+        UserError: the source cannot be downloaded or read, or is not in the expected form.
     """
-    # Imported when asked for, so that one source's needs are not everybody's.
+    # Imported on demand, so that the libraries of one source are not imported for the others.
     source = importlib.import_module(f"movie_ratings.sources.{params.source}")
     found: Iterator[pa.RecordBatch] = source.batches(params, report)
     return found

@@ -1,4 +1,4 @@
-"""What a source says of its own work, beside the movies."""
+"""A source's report, beside the movies."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class FetchReport:
-    """Counts for metrics/fetch.json, and what could not be had for data/raw/failed.jsonl, each with its reason."""
+    """Counts for metrics/details/fetch.json; rows or movies that failed, with reasons, for data/raw/failed.jsonl."""
 
     counts: dict[str, int] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)

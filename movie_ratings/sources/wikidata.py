@@ -1,7 +1,7 @@
 """17,000 films to 2014 with the critics' average, from the CC0 table inside the package `bokeh_sampledata`.
 
-The table has no plots: the summary is composed of what was known on the day of release. Awards, Oscars, box office
-and the number of reviews came later, and no word of them is in it.
+The table has no plots: the summary states facts that were known on the day of release. The summary leaves out awards,
+Oscars, box office and the number of reviews, which became known later.
 """
 
 import sqlite3
@@ -30,7 +30,11 @@ QUERY = """
 
 
 def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
-    """The table's films by id; those without a rating too."""
+    """The films of the table by id, including films without a rating.
+
+    Raises:
+        UserError: the table cannot be read.
+    """
     path = installed_file(PACKAGE_FILE)
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
@@ -50,7 +54,7 @@ def summary(
     directors: list[str],
     writers: list[str],
 ) -> str:
-    """A sentence or two of release-day facts; unknown ones are left out."""
+    """One or two sentences of the facts known on the day of release; an unknown fact is left out."""
     facts = [f"A film of {year}" if year else "A film"]
     if countries:
         facts.append(f"from {_listed(countries)}")
@@ -81,7 +85,7 @@ def _movie(row: sqlite3.Row) -> dict[str, Any]:
         "summary": summary(year, countries, languages, runtime, directors, writers) or None,
         "genres": _names(row["Genre"]),
         "spoken_languages": languages,
-        "cast": _names(row["Cast"]),  # the table lists it by alphabet; it knows no billing
+        "cast": _names(row["Cast"]),  # in alphabetical order: the table has no billing
         "directors": directors,
         "release_date": released,
         "runtime": runtime,

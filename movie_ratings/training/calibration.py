@@ -1,4 +1,4 @@
-"""Fitting the calibration and the decision rule, on the validation split and nothing else."""
+"""Fitting the calibration and the decision rule on the validation split."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -9,30 +9,35 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.model import confusion
 from movie_ratings.model.decision import STRENGTHS, Answering, Calibration, Decision, Metric, Rule, prior_corrected
 
 OFFSETS: Final = np.linspace(0.0, 3.0, 31)
-# The share of balanced accuracy in what a decision is chosen by; the rest is macro-F1's.
+# The weight of balanced accuracy in the score that chooses a decision; macro-F1 has the rest.
 SHARES: Final[dict[Metric, float]] = {"balanced_accuracy": 1.0, "macro_f1": 0.0, "both": 2 / 3}
 
 
 def fit_answering(rule: Rule, metric: Metric, logits: Floats, labels: Ints, shares: Floats) -> Answering:
-    """Fit on validation logits (models, rows, classes) and labels (rows,); ``shares`` are training's class shares."""
+    """Fit calibration and decision on the validation split.
+
+    ``logits`` is (models, movies, classes), ``labels`` holds the class indices (movies,) and ``shares`` the classes'
+    shares of the training split (classes,).
+    """
     calibration = fit_calibration(logits, labels)
     return Answering(calibration, fit_decision(rule, calibration.probabilities(logits), shares, metric))
 
 
 def fit_calibration(logits: Floats, labels: Ints) -> Calibration:
-    """Fit scales and bias by maximum likelihood on logits (models, rows, classes) and class indices (rows,)."""
+    """Fit scales and bias by maximum likelihood on logits (models, movies, classes) and class indices (movies,)."""
     models, _, classes = logits.shape
     rows = np.arange(len(labels))
 
     def loss(parameters: Floats) -> float:
         scores = np.tensordot(parameters[:models], logits, axes=1) + np.append(parameters[models:], 0.0)
-        # A whisper of a prior keeps a perfectly separated validation split from an infinite slope.
+        # The penalty keeps the scales finite when the logits separate the classes perfectly.
         return float(-log_softmax(scores, axis=1)[rows, labels].mean() + 1e-4 * np.square(parameters).sum())
 
-    # No model's logits count against what they say.
+    # A scale below 0 would turn a model's prediction into its opposite.
     bounds = [(0.0, 150.0)] * models + [(-20.0, 20.0)] * (classes - 1)
     start = np.append(np.full(models, 1 / models), np.zeros(classes - 1))
     found = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
@@ -41,18 +46,18 @@ def fit_calibration(logits: Floats, labels: Ints) -> Calibration:
 
 
 def fit_decision(rule: Rule, probabilities: Floats, shares: Floats, metric: Metric = "both") -> Decision:
-    """Choose the decision for calibrated validation probabilities (rows, classes).
+    """Choose the decision with the best expected ``metric`` on the validation split.
 
-    ``shares`` are the classes' shares of the training split. The decision is the one with the best expected
-    ``metric``; ``both`` is two parts balanced accuracy to one part macro-F1, so that one rule serves both. Expected:
-    each row counts for every class with its probability. Against the observed labels of a few hundred rows the best
-    decision is mostly luck.
+    ``probabilities`` is (movies, classes), calibrated; ``shares`` (classes,) are the classes' shares of the training
+    split. The metric ``both`` is two parts balanced accuracy to one part macro-F1. The metric is computed from the
+    probabilities (`expected_scores`), not from the labels: with a few hundred labels, the best decision would be
+    mostly chance.
     """
     share = SHARES[metric]
 
     def score(decision: Decision) -> float:
-        balanced_accuracy, macro_f1 = expected_scores(decision, probabilities)
-        return share * balanced_accuracy + (1 - share) * macro_f1
+        expected = expected_scores(decision, probabilities)
+        return share * expected["balanced_accuracy"] + (1 - share) * expected["macro_f1"]
 
     return max(_candidates(rule, shares), key=score)
 
@@ -65,17 +70,16 @@ def _candidates(rule: Rule, shares: Floats) -> Iterator[Decision]:
             yield from (prior_corrected(float(strength), shares) for strength in STRENGTHS)
         case "thresholds":
             for offsets in product(OFFSETS, repeat=len(shares) - 1):
-                # The most frequent class is what the others are raised against.
+                # The offset of the most frequent class is 0; the offsets of the others are relative to it.
                 placed = np.insert(np.array(offsets), int(shares.argmax()), 0.0)
                 yield Decision(rule, 0.0, tuple(float(o) for o in placed))
 
 
-def expected_scores(decision: Decision, probabilities: Floats) -> tuple[float, float]:
-    """Balanced accuracy and macro-F1 that calibrated probabilities (rows, classes) let expect of a decision."""
-    answers = decision.classes(probabilities)
-    # Expected confusion matrix, (true class, answered class).
-    confusion = np.stack([probabilities[answers == k].sum(axis=0) for k in range(probabilities.shape[1])], axis=1)
-    true, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
-    balanced_accuracy = (hits / true).mean()
-    macro_f1 = (2 * hits / (true + answered)).mean()
-    return float(balanced_accuracy), float(macro_f1)
+def expected_scores(decision: Decision, probabilities: Floats) -> dict[str, float]:
+    """The expected scores of a decision, as `model.confusion.scores` names them.
+
+    Each movie counts for every class with its calibrated probability; ``probabilities`` is (movies, classes).
+    """
+    predicted = decision.classes(probabilities)
+    expected = [probabilities[predicted == k].sum(axis=0) for k in range(probabilities.shape[1])]
+    return confusion.scores(np.stack(expected, axis=1))

@@ -1,9 +1,10 @@
-"""Training rows: movies as token ids, some of them with facts left out, with their ratings and weights."""
+"""What a training reads: two splits, and from them a data set of token ids, ratings and weights."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain, compress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,50 +13,67 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from movie_ratings.core.arrays import Bools, Floats
+from movie_ratings.core.errors import UserError
 from movie_ratings.model.batches import pad
+from movie_ratings.movies.labels import Thresholds
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS, NAMES, PLOT, TextFormat, facts_among
 from movie_ratings.params import Params
-from movie_ratings.training.frozen import Features
+from movie_ratings.training.frozen import FEATURES, Features
 from movie_ratings.training.tokens import write_tokens
 
-# What text and linear part are made of; the year is that of the release.
-READ: Final = tuple("release_date" if field == "year" else field for field in FIELDS)
 
+@dataclass(frozen=True)
+class Data:
+    """The two splits of a training, as tables of `movies.record.LABELLED`.
 
-class Rows(torch.utils.data.Dataset):
-    """The rows of both splits as token ids, ratings and weights, those of the training split first.
+    ``thresholds`` lie between the classes. ``origin`` holds the hashes of the files that the splits come from, by path.
+    Origin and parameters together identify a training: an interrupted one continues if both are the same.
 
-    In each epoch, a share of the training rows stands there with facts left out: the ones that `set_epoch` draws. The
-    token ids are in a file in ``folder``, made there unless an interrupted run has left it.
+    Raises:
+        UserError: a split is empty.
     """
 
-    def __init__(
-        self,
-        train: pa.Table,
-        validation: pa.Table,
-        tokenizer: PreTrainedTokenizerBase,
-        text: TextFormat,
-        options: Params,
-        folder: Path,
-    ):
-        movies = Movies(pa.concat_tables([train.select(READ), validation.select(READ)]))
-        self.train, self.validation = range(train.num_rows), range(train.num_rows, len(movies))
-        self.movies = movies
-        self.ratings = np.concatenate([table["rating"].to_numpy() for table in (train, validation)])
-        self.weights = np.ones(len(movies))
-        self.weights[: len(train)] = vote_weights(train["vote_count"], options.train.vote_weighting)
+    train: pa.Table
+    validation: pa.Table
+    thresholds: Thresholds
+    origin: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation"):
+            if getattr(self, name).num_rows == 0:
+                raise UserError(f"the {name} split has no rows")
+
+
+class TrainingDataset(torch.utils.data.Dataset):
+    """The movies of both splits as token ids, ratings and weights; the rows of the training split come first.
+
+    In each epoch, a share of the training movies (``text.field_dropout``) is read with facts left out, as requests
+    leave facts out. `set_epoch` draws these movies. The token ids are in the file tokens.arrow in ``folder``: an
+    interrupted run leaves the file there, and the next run reads it.
+
+    ``movies``, ``ratings`` and ``weights`` hold all rows, ``train`` and ``validation`` are the rows of each split, and
+    ``dropped`` holds the training movies with facts left out (or no movie, with a ``field_dropout`` of 0).
+    """
+
+    def __init__(self, data: Data, tokenizer: PreTrainedTokenizerBase, text: TextFormat, options: Params, folder: Path):
+        count = data.train.num_rows
+        self.movies = Movies(pa.concat_tables([data.train.select(FIELDS), data.validation.select(FIELDS)]))
+        self.train, self.validation = range(count), range(count, len(self.movies))
+        self.ratings = np.concatenate([table["rating"].to_numpy() for table in (data.train, data.validation)])
+        self.weights = np.ones(len(self.movies))
+        self.weights[:count] = vote_weights(data.train["vote_count"], options.train.vote_weighting)
         self._share, self._seed = options.text.field_dropout, options.train.seed
-        self.dropped = drop_fields(movies[: len(train)] if self._share else movies[:0], text.fields, self._seed)
-        # Behind the whole movies stand those that an epoch will show with facts left out.
-        shown = np.any([self._drawn(epoch) for epoch in range(options.train.epochs)], axis=0)
-        self._places = len(movies) - 1 + np.cumsum(shown)  # of those that are shown
-        asked, count = chain(movies, compress(self.dropped, shown)), len(movies) + int(shown.sum())
-        self.input_ids = write_tokens(folder / "tokens.arrow", asked, count, tokenizer.backend_tokenizer, text)
+        self.dropped = drop_fields(self.movies[: count if self._share else 0], text.fields, self._seed)
+        # The file holds the whole movies, then those movies with facts left out that any epoch reads.
+        drawn = np.any([self._drawn(epoch) for epoch in range(options.train.epochs)], axis=0)
+        self._places = len(self.movies) - 1 + np.cumsum(drawn)  # in the file, of the movies that are drawn
+        texts, size = chain(self.movies, compress(self.dropped, drawn)), len(self.movies) + int(drawn.sum())
+        self.input_ids = write_tokens(folder / "tokens.arrow", texts, size, tokenizer.backend_tokenizer, text)
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the training rows that this epoch shows with facts left out; the same ones for the same seed."""
+        """Draw the training movies that this epoch reads with facts left out; the same ones for the same seed."""
         self._leaves_out = self._drawn(epoch)
 
     def _drawn(self, epoch: int) -> Bools:
@@ -75,30 +93,35 @@ class Rows(torch.utils.data.Dataset):
 
 
 class Collator:
-    """Pads a batch to its longest row: token ids, or in their place what the frozen layers made of them."""
+    """Pads a batch to its longest row: token ids and, with ``features``, the hidden states of the frozen layers."""
 
     def __init__(self, pad_id: int, features: Features | None):
         self.pad_id, self.features = pad_id, features
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Tensors of some of the items of `Rows`."""
+        """The tensors of a batch of items of `TrainingDataset`.
+
+        ``input_ids`` and ``attention_mask`` are (rows, tokens), ``labels`` (rows, 2), ``features``, where there are
+        any, (rows, tokens, hidden size).
+        """
         ids, mask = pad([row["input_ids"] for row in rows], self.pad_id)
         batch = {
+            "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "labels": torch.tensor([row["labels"] for row in rows], dtype=torch.float64),
         }
         if self.features is None:
-            return batch | {"input_ids": torch.from_numpy(ids)}
+            return batch
         states = [self.features[row["place"]] for row in rows]
         hidden = np.zeros((*ids.shape, states[0].shape[1]), dtype=np.float32)
         for place, state in zip(hidden, states, strict=True):
             place[: len(state)] = state
-        return batch | {"inputs_embeds": torch.from_numpy(hidden)}
+        return batch | {FEATURES: torch.from_numpy(hidden)}
 
 
 def known_fields(movies: pa.Table, fields: Sequence[str]) -> list[str]:
-    """Those of ``fields`` that are known of any movie, and title, genres and summary: the others teach nothing."""
-    read = {field: movies["release_date" if field == "year" else field] for field in facts_among(fields)}
+    """The fields that at least one movie has, and always title, genres and summary, in the order of ``fields``."""
+    read = {field: movies[field] for field in facts_among(fields)}
     known = {
         field
         for field, values in read.items()
@@ -108,9 +131,10 @@ def known_fields(movies: pa.Table, fields: Sequence[str]) -> list[str]:
 
 
 def vote_weights(counts: pa.ChunkedArray, half: float) -> Floats:
-    """The weight of each movie, shape (movies,), 1 on average: votes / (votes + ``half``), of the counts of votes.
+    """The weight of each movie in the loss, shape (movies,), with a mean of 1.
 
-    A mean of many votes tells more than one of a few. With ``half`` 0, and where votes were not counted, all are 1.
+    The weight is proportional to votes / (votes + ``half``), because the mean of many votes has a smaller error than
+    the mean of a few. A missing count is read as one vote. All weights are 1 if ``half`` is 0 or no movie has votes.
     """
     votes = pc.fill_null(counts, 0).to_numpy().astype(np.float64)
     if half == 0 or not votes.any():
@@ -121,10 +145,10 @@ def vote_weights(counts: pa.ChunkedArray, half: float) -> Floats:
 
 
 def drop_fields(movies: Movies, fields: Sequence[str], seed: int) -> Movies:
-    """Each movie with facts left out, as requests leave them out.
+    """Each movie once more with facts left out, as requests leave facts out; no movie if ``fields`` has no facts.
 
-    Half of them keep nothing but the original's request (`movies.text.PLOT`), the others each fact by the toss of a
-    coin. Without facts among ``fields`` there are none.
+    Half of the movies keep title, genres and summary alone (`movies.text.PLOT`). The other half keeps each fact with a
+    probability of one half.
     """
     facts = facts_among(fields)
     if not facts:

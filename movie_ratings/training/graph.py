@@ -1,21 +1,72 @@
-"""Work that an ONNX graph need not do."""
+"""The transformer as an ONNX graph: exported from torch, without needless work, and quantised."""
 
+import warnings
 from collections import defaultdict
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
-# What computes each token of its output from the same token of its inputs.
+from movie_ratings.training.transformer import Transformer
+
+OPSET: Final = 18
+
+# Operators that compute each token of the output from the same token of the inputs.
 TOKENWISE: Final = frozenset(["LayerNormalization", "MatMul", "Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Erf", "Tanh"])
 
 
-def keep_first_token(model: onnx.ModelProto) -> None:
-    """Let the last layer of an encoder that classifies by its first token compute that token alone.
+def export(transformer: Transformer, path: Path) -> None:
+    """Write the map of `Transformer.forward` as an ONNX graph: token ids and attention mask to class logits."""
+    # The rows differ in length: the exporter takes a size for a constant if it meets one value of it alone.
+    ids = torch.arange(32).reshape(2, 16) % transformer.model.config.vocab_size
+    mask = torch.ones_like(ids)
+    mask[1, 9:] = 0
+    axes = {0: "rows", 1: "tokens"}
+    transformer.eval()
+    # Plain attention gives the faster graph: the fused attention adds a guard against rows without tokens.
+    transformer.model.set_attn_implementation("eager")
+    with warnings.catch_warnings():
+        # The tracer warns of each size that it might take for a constant; the export stage checks that it took none.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            transformer,
+            (ids, mask),
+            str(path),
+            dynamo=False,  # the newer exporter needs another package
+            opset_version=OPSET,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "rows"}},
+        )
+    graph = onnx.load(path)
+    keep_first_token(graph)
+    onnx.save(graph, path)
 
-    The pooler takes token 0 of the last hidden state, shape (rows, tokens, width), by a Gather. Taking it already where
-    attention hands over to the feed-forward part gives the same logits: all between works on each token by itself.
-    A graph without exactly one such Gather is left as it is.
+
+def quantise(source: Path, target: Path) -> None:
+    """Write the graph ``source`` with int8 weights; the activations are quantised as they are computed."""
+    prepared = target.with_suffix(".prepared.onnx")
+    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    quantize_dynamic(
+        prepared,
+        target,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,  # processors without VNNI add products in 16 bits, which eight-bit weights overflow
+    )
+    prepared.unlink()
+
+
+def keep_first_token(model: onnx.ModelProto) -> None:
+    """Restrict the last layer of an encoder that classifies by its first token to this token; changes ``model``.
+
+    The pooler takes token 0 of the last hidden state, shape (rows, tokens, width), by a Gather. The operators between
+    attention and this Gather compute each token by itself, so that taking token 0 after attention gives the same
+    logits. A graph without exactly one such Gather stays as it is.
     """
     graph = model.graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -28,7 +79,7 @@ def keep_first_token(model: onnx.ModelProto) -> None:
     poolers = [node for node in graph.node if _takes_first_token(node, constants)]
     if len(poolers) != 1:
         return
-    # The nodes that nothing but the pooler needs, back to those that look at more than one token.
+    # The nodes whose outputs only the pooler reads, up to those that read more than one token.
     narrowed = {poolers[0].name}
     for node in reversed(graph.node):
         read = [reader for name in node.output for reader in readers[name]]

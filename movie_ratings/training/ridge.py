@@ -1,4 +1,4 @@
-"""Fitting the linear part of a model: ridge regression of the rating, its strength chosen on the validation split."""
+"""Fitting the linear part: ridge regression of the rating, its regularisation chosen on the validation split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,43 +11,45 @@ from sklearn.linear_model import Ridge
 
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.model.decision import facts_known
-from movie_ratings.model.linear import LinearModel, LinearPart, facts, logistic_scale, words
+from movie_ratings.model.linear import LinearModel, LinearPart, indicators, logistic_scale, words
 from movie_ratings.movies.labels import Thresholds
-from movie_ratings.movies.rows import Movies, spread
+from movie_ratings.movies.rows import Movies, evenly_spaced
 from movie_ratings.movies.text import PLOT, facts_among
 from movie_ratings.params import Linear
 
-# Of the TF-IDF values beside the facts' ones: a plot has a hundred words and is one movie.
+# The TF-IDF values of a movie are divided by their length, an indicator is 1. This factor makes up for a part of that.
 WORD_SCALE: Final = 1.5
+TEXTS: Final = {"title", "summary"}  # the fields that are read as words; of the others, the model reads indicators
 
 
 @dataclass(frozen=True)
 class Rated:
-    """Movies with their ratings and the weights that they are learnt from with, both of shape (movies,)."""
+    """Movies with their ratings and their weights in the fit, both of shape (movies,)."""
 
     movies: Movies
     ratings: Floats
     weights: Floats
 
     def take(self, rows: Ints) -> "Rated":
-        """These movies alone."""
+        """The movies with these row numbers."""
         return Rated(self.movies.take(rows), self.ratings[rows], self.weights[rows])
 
 
 def fit_part(
     train: Rated, dropped: Movies, validation: Rated, fields: Sequence[str], thresholds: Thresholds, options: Linear
 ) -> tuple[LinearPart, dict[str, float]]:
-    """Fit both models of the linear part; return it and the strength that was chosen for each.
+    """Fit both models of the linear part; return them and the regularisation strength of each.
 
-    ``dropped`` are the training movies once more with facts left out (`dataset.drop_fields`), or none: those of
-    which enough is left belong to what the first model must answer. Of each split no more than ``options.max_rows``
-    movies are looked at.
+    ``dropped`` holds the training movies once more with facts left out (`dataset.drop_fields`), or no movie. The first
+    model is fitted on the training movies and on those of ``dropped`` that keep at least half of their facts, the
+    second one on title, genres and summary of the training movies. At most ``options.max_rows`` movies of each split
+    are read, evenly spaced.
     """
     if len(train.movies) > options.max_rows:
-        rows = spread(len(train.movies), options.max_rows)
+        rows = evenly_spaced(len(train.movies), options.max_rows)
         train, dropped = train.take(rows), dropped.take(rows) if dropped else dropped
     if len(validation.movies) > options.max_rows:
-        validation = validation.take(spread(len(validation.movies), options.max_rows))
+        validation = validation.take(evenly_spaced(len(validation.movies), options.max_rows))
     kept = np.flatnonzero(facts_known(dropped, fields))
     known = Rated(
         train.movies + dropped.take(kept),
@@ -65,39 +67,43 @@ def fit_part(
 def fit_linear(
     train: Rated, validation: Rated, fields: Sequence[str], thresholds: Thresholds, options: Linear
 ) -> tuple[LinearModel, float]:
-    """Fit on ``train``; return the model and the strength that was chosen.
+    """Fit one linear model on ``train``; return it and its regularisation strength.
 
-    A word or a fact of fewer than ``options.min_movies`` training movies gets no weight. The strength out of
-    ``options.alphas`` is the one with the least squared error on ``validation``.
+    A word or an indicator of fewer than ``options.min_movies`` training movies gets no weight. The strength is the one
+    of ``options.alphas`` with the least squared error on ``validation``.
     """
     tfidf = TfidfVectorizer(analyzer=lambda movie: words(movie, fields), sublinear_tf=True, min_df=options.min_movies)
-    counts = CountVectorizer(analyzer=lambda movie: facts(movie, fields), binary=True, min_df=options.min_movies)
-    parts = [(tfidf, WORD_SCALE)] if {"title", "summary"} & set(fields) else []
-    parts += [(counts, 1.0)] if set(fields) - {"title", "summary"} else []
-    table = sparse.hstack([scale * part.fit_transform(train.movies) for part, scale in parts]).tocsr()
-    held = sparse.hstack([scale * part.transform(validation.movies) for part, scale in parts]).tocsr()
+    flags = CountVectorizer(analyzer=lambda movie: indicators(movie, fields), binary=True, min_df=options.min_movies)
+    has_words, has_indicators = bool(TEXTS & set(fields)), bool(set(fields) - TEXTS)
+    columns = [(tfidf, WORD_SCALE)] * has_words + [(flags, 1.0)] * has_indicators
+    table = sparse.hstack([scale * part.fit_transform(train.movies) for part, scale in columns]).tocsr()
+    held = sparse.hstack([scale * part.transform(validation.movies) for part, scale in columns]).tocsr()
     fits = []
     for alpha in options.alphas:
         ridge = Ridge(alpha=alpha).fit(table, train.ratings, sample_weight=train.weights)
         fits.append((float(np.mean((ridge.predict(held) - validation.ratings) ** 2)), alpha, ridge))
     error, alpha, ridge = min(fits, key=lambda fit: fit[0])
-    coefficients = ridge.coef_.tolist()
-    split = len(tfidf.vocabulary_) if (tfidf, WORD_SCALE) in parts else 0
-    return (
-        LinearModel(
-            fields=tuple(fields),
-            thresholds=thresholds,
-            intercept=float(ridge.intercept_),
-            spread=logistic_scale(error),
-            facts={str(name): coefficients[split + place] for name, place in sorted(counts.vocabulary_.items())}
-            if len(coefficients) > split
-            else {},
-            words={
-                str(word): (float(tfidf.idf_[place]), WORD_SCALE * coefficients[place])
-                for word, place in sorted(tfidf.vocabulary_.items())
-            }
-            if split
-            else {},
-        ),
-        alpha,
+    weights = ridge.coef_.tolist()
+    model = LinearModel(
+        fields=tuple(fields),
+        thresholds=thresholds,
+        intercept=float(ridge.intercept_),
+        scale=logistic_scale(error),
+        indicators=_indicator_weights(flags, weights) if has_indicators else {},
+        words=_word_weights(tfidf, weights) if has_words else {},
     )
+    return model, alpha
+
+
+def _indicator_weights(flags: CountVectorizer, weights: list[float]) -> dict[str, float]:
+    """The weight of each indicator, by name; the indicators have the last columns."""
+    first = len(weights) - len(flags.vocabulary_)
+    return {str(name): weights[first + column] for name, column in sorted(flags.vocabulary_.items())}
+
+
+def _word_weights(tfidf: TfidfVectorizer, weights: list[float]) -> dict[str, tuple[float, float]]:
+    """The inverse document frequency of each word and the weight of its unscaled TF-IDF value."""
+    return {
+        str(word): (float(tfidf.idf_[column]), WORD_SCALE * weights[column])
+        for word, column in sorted(tfidf.vocabulary_.items())
+    }

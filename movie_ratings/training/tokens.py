@@ -1,4 +1,4 @@
-"""Token ids of many movies: made once, by all cores, in an Arrow file that is read through a memory map."""
+"""Token ids of many movies, computed once by all cores into an Arrow file that is read through a memory map."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +15,14 @@ from tqdm import tqdm
 from movie_ratings.core import storage
 from movie_ratings.movies.text import TextFormat, compose, tokenize
 
-CHUNK: Final = 5_000  # movies in a record batch: more of them keep the cores busier while one batch ends
+CHUNK: Final = 5_000  # movies in a record batch; in larger ones the cores idle less at the end of a batch
 SCHEMA: Final = pa.schema([("input_ids", pa.list_(pa.int32()))])
 
 Ids = npt.NDArray[np.int32]
 
 
 class Tokens(Sequence[Ids]):
-    """The token ids of every row of a file that `write_tokens` wrote; only what is looked at is in memory."""
+    """The token ids of every row of a file that `write_tokens` wrote; only the rows that are read are in memory."""
 
     def __init__(self, path: Path):
         with pa.ipc.open_file(pa.memory_map(str(path))) as file:
@@ -51,7 +51,7 @@ class Tokens(Sequence[Ids]):
 def write_tokens(
     path: Path, movies: Iterable[Mapping[str, Any]], count: int, tokenizer: Tokenizer, text: TextFormat
 ) -> Tokens:
-    """Tokenise ``count`` movies as `movies.text.encode` does into the file ``path``, unless it is there already."""
+    """Tokenise ``count`` movies as `movies.text.encode` does into the file ``path``, unless it exists already."""
     if not path.exists():
         left = iter(movies)
 
@@ -64,7 +64,7 @@ def write_tokens(
             ThreadPoolExecutor(1) as ahead,
             tqdm(total=count, desc="tokens", unit=" movies", unit_scale=True) as progress,
         ):
-            # While the tokenizer is at work, which needs no interpreter, the next texts are composed.
+            # The next texts are composed while the tokenizer runs, which does not hold the interpreter's lock.
             coming = ahead.submit(texts)
             while chunk := coming.result():
                 coming = ahead.submit(texts)

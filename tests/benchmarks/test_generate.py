@@ -32,7 +32,7 @@ def test_some_films_come_again_anywhere_in_the_table(movies: pl.DataFrame) -> No
     assert 0.01 < (apart > 0).mean() < 0.02
     assert apart.max() > BLOCK
     named = movies.drop_nulls(["title", "release_date"]).unique("id")
-    keys = [group_key(title, day) for title, day in named.select("title", "release_date").iter_rows()]
+    keys = [group_key(title, day.year) for title, day in named.select("title", "release_date").iter_rows()]
     assert 0.01 < 1 - len(set(keys)) / len(keys) < 0.1
 
 

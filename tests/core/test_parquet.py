@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from movie_ratings.core import parquet
 from movie_ratings.core.errors import UserError
-from movie_ratings.movies.rows import spread, within
+from movie_ratings.movies.rows import evenly_spaced, within
 from movie_ratings.prediction import movie_files
 
 SCHEMA = pa.schema([("id", pa.int64())])
@@ -19,7 +19,7 @@ SCHEMA = pa.schema([("id", pa.int64())])
 
 @given(st.integers(0, 300), st.integers(0, 400))
 def test_a_spread_has_the_ends_and_as_many_rows_as_asked(rows: int, most: int) -> None:
-    found = spread(rows, most).tolist()
+    found = evenly_spaced(rows, most).tolist()
     assert len(found) == min(rows, most)
     assert found == sorted(set(found))
     assert rows == 0 or most == 0 or found[0] == 0
@@ -28,7 +28,7 @@ def test_a_spread_has_the_ends_and_as_many_rows_as_asked(rows: int, most: int) -
 
 @given(st.integers(0, 300), st.integers(0, 400), st.integers(1, 400))
 def test_a_spread_is_found_whatever_the_size_of_the_batches(rows: int, most: int, batch: int) -> None:
-    wanted = spread(rows, most)
+    wanted = evenly_spaced(rows, most)
     found = [first + within(wanted, first, min(batch, rows - first)) for first in range(0, rows, batch)]
     assert [row for part in found for row in part.tolist()] == wanted.tolist()
 

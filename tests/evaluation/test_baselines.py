@@ -1,4 +1,4 @@
-"""The baselines, on movies that lack what a table of one's own may lack."""
+"""The baselines, on movies without the facts that a table of the user's own may not have."""
 
 from collections.abc import Callable
 
@@ -20,10 +20,12 @@ def test_no_movie_needs_a_year_or_a_runtime(options: Callable[..., Params], name
     movies = labelled([movie | {"runtime": None} for movie in learnable(90)]).to_pylist()
     parts = movies[:50], movies[50:70], movies[70:]
     vectors = np.random.default_rng(0).random((90, 8))
-    data = baselines.Data(*parts, FIELDS, Thresholds(5.0, 7.0), lambda: (vectors[:50], vectors[50:70], vectors[70:]))
+    data = baselines.BaselineData(
+        *parts, FIELDS, Thresholds(5.0, 7.0), lambda: (vectors[:50], vectors[50:70], vectors[70:])
+    )
     found = baselines.fit(name, data, options())
-    assert found.predicted.shape == (20,)
-    assert np.allclose(found.probabilities.sum(axis=1), 1)
+    assert found.answers.predicted.shape == found.answers.labels.shape == (20,)
+    assert np.allclose(found.answers.probabilities.sum(axis=1), 1)
 
 
 def test_answers_are_the_same_to_the_last_bit_with_any_number_of_threads(options: Callable[..., Params]) -> None:
@@ -35,7 +37,7 @@ def test_answers_are_the_same_to_the_last_bit_with_any_number_of_threads(options
             for movie, text in zip(learnable(900), texts, strict=True)
         ]
     ).to_pylist()
-    data = baselines.Data(
+    data = baselines.BaselineData(
         movies[:600],
         movies[600:750],
         movies[750:],
@@ -46,5 +48,5 @@ def test_answers_are_the_same_to_the_last_bit_with_any_number_of_threads(options
     found = []
     for threads in (1, 2):
         with threadpool_limits(threads):
-            found.append(baselines.fit("tfidf_logreg", data, options()).probabilities.tobytes())
+            found.append(baselines.fit("tfidf_logreg", data, options()).answers.probabilities.tobytes())
     assert found[0] == found[1]

@@ -1,19 +1,35 @@
-"""What the report says beyond the headline: slices, behaviour, the noise ceiling, and a page that anybody can open."""
+"""Evaluation: slices, behavioural tests, the noise ceiling, wrong predictions and rounding."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 
-from movie_ratings.evaluation.behaviour import CHANGES, flips
+from movie_ratings.core.csv_files import write_csv
+from movie_ratings.core.errors import UserError
+from movie_ratings.core.rounding import rounded
+from movie_ratings.evaluation import scoring
+from movie_ratings.evaluation.behaviour import CHANGES, changed_predictions
 from movie_ratings.evaluation.ceiling import noise_ceiling
+from movie_ratings.evaluation.mistakes import confident_mistakes
+from movie_ratings.evaluation.scoring import Predictions
 from movie_ratings.evaluation.slices import FEWEST, keys, slices
+from movie_ratings.model.answers import Answers
 from movie_ratings.movies.labels import Thresholds
+from movie_ratings.params import Evaluate
 from movie_ratings.prediction.classifier import Classifier
 from tests.support.builders import learnable
 
 THRESHOLDS = Thresholds(5.0, 7.0)
+OPTIONS = Evaluate(bootstrap=100, seed=0)
+
+
+def answers(labels: np.ndarray, predicted: np.ndarray) -> Answers:
+    """Predictions with the probability 1 for the predicted class."""
+    return Answers(labels, predicted, np.eye(3)[predicted])
 
 
 def rated(true: np.ndarray, votes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -50,13 +66,15 @@ def test_a_slice_that_is_worse_than_chance_is_told_of() -> None:
         {"genres": ["Drama" if n < 3 * FEWEST else "Western"], "summary": "word " * 10} for n in range(len(labels))
     ]
     predicted = np.where(np.arange(len(labels)) < 3 * FEWEST, labels, (labels + 1) % 3)
-    found = {(row["slice"], row["value"]): row for row in slices(movies, labels, predicted, 100, 0)}
+    table = slices(movies, answers(labels, predicted), OPTIONS)
+    found = {(row["slice"], row["value"]): row for row in table.to_dicts()}
     assert found["genre", "Drama"]["balanced_accuracy"] == 1.0
     assert not found["genre", "Drama"]["worse_than_chance"]
     assert found["genre", "Western"]["worse_than_chance"]
     assert found["words of the summary", "below 30"]["rows"] == len(labels)
-    few = slices(movies[: FEWEST - 1], labels[: FEWEST - 1], labels[: FEWEST - 1], 100, 0)
-    assert few == []
+    few = slices(movies[: FEWEST - 1], answers(labels[: FEWEST - 1], labels[: FEWEST - 1]), OPTIONS)
+    assert few.is_empty()
+    assert few.columns == table.columns
 
 
 def test_the_slices_of_a_movie() -> None:
@@ -86,6 +104,62 @@ def test_each_change_changes_what_it_says_and_nothing_else() -> None:
 
 def test_a_model_that_reads_the_summary_is_seen_to_need_it(served_model: Path) -> None:
     classifier, movies = Classifier.load(served_model), learnable(60)
-    found = flips(classifier, movies, classifier.answer(movies)[1], 0)
+    found = changed_predictions(classifier, movies, classifier.answer(movies)[1], 0)
     assert found["the genres in the opposite order"] == 0.0
     assert found["no summary"] > 0.2
+
+
+def predictions(labels: np.ndarray, predicted: np.ndarray) -> Predictions:
+    """The same predictions from every field and from title, genres and summary; uniform ones before calibration."""
+    return Predictions(answers(labels, predicted), answers(labels, labels), np.full((len(labels), 3), 1 / 3))
+
+
+def test_the_headline_is_taken_from_the_details() -> None:
+    labels = np.tile([0, 1, 2], 40)
+    predicted = np.where(np.arange(120) < 60, labels, (labels + 1) % 3)
+    found = predictions(labels, predicted)
+    details = scoring.details(found, {"majority": np.ones_like(labels)}, OPTIONS)
+    headline = scoring.headline(found)
+    assert headline.pop("plot") == {"balanced_accuracy": 1.0}
+    assert headline == {name: details[name] for name in headline}
+    assert details["balanced_accuracy"] == pytest.approx(0.5)
+    assert details["confusion"] == [[20, 20, 0], [0, 20, 20], [20, 0, 20]]
+    assert details["minus_baseline"]["majority"]["difference"]["balanced_accuracy"] == pytest.approx(0.5 - 1 / 3)
+    assert details["before_calibration"]["log_loss"] == pytest.approx(np.log(3))
+    assert details["plot"]["accuracy"] == 1.0
+
+
+def test_baselines_that_predicted_other_movies_are_refused() -> None:
+    table = pa.table({"model": ["a", "a"], "id": [1, 2], "label": ["bad"] * 2, "prediction": ["good", "bad"]})
+    assert scoring.baseline_classes(table, [1, 2])["a"].tolist() == [2, 0]
+    with pytest.raises(UserError, match="a predicted other movies than the test split"):
+        scoring.baseline_classes(table, [1, 3])
+
+
+def test_a_confident_mistake_stands_beside_the_most_similar_training_movie() -> None:
+    train = [{"title": t, "summary": s, "genres": [], "rating": 5.0, "label": "bad"} for t, s in
+             (("Sea", "a shark hunts swimmers"), ("Snow", "a skier is lost"))]  # fmt: skip
+    movies = [m | {"summary": f"another {m['summary']}"} for m in train[::-1]] + [train[0]]
+    probabilities = np.array([[0.2, 0.2, 0.6], [0.1, 0.1, 0.8], [0.9, 0.1, 0.0]])
+    found = confident_mistakes(
+        train, movies, Answers(np.zeros(3, int), np.array([2, 2, 0]), probabilities), ["summary"]
+    )
+    assert (found["wrong"], found["of"]) == (2, 3)
+    assert [(row["title"], row["nearest"]["title"]) for row in found["shown"]] == [("Sea", "Sea"), ("Snow", "Snow")]
+    assert [row["probability"] for row in found["shown"]] == [0.8, 0.6]
+    right = confident_mistakes(train, movies[2:], Answers(np.zeros(1, int), np.zeros(1, int), probabilities[2:]), [])
+    assert right == {"wrong": 0, "of": 1, "shown": []}
+
+
+def test_rounding_reaches_every_float_and_nothing_else() -> None:
+    found = rounded({"a": [1 / 3, -1e-9, 7], "b": ("x", None, True), "c": {"d": np.float64(2 / 3)}})
+    assert found == {"a": [0.33333, 0.0, 7], "b": ["x", None, True], "c": {"d": 0.66667}}
+    assert str(found["a"][1]) == "0.0"
+    assert rounded(2 / 3, 4) == 0.6667
+
+
+def test_a_table_is_written_with_rounded_floats(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", pl.DataFrame({"name": ["a, b"], "rows": [3], "share": [1 / 3], "low": [True]}))
+    assert (tmp_path / "a.csv").read_text() == 'name,rows,share,low\n"a, b",3,0.33333,true\n'
+    write_csv(tmp_path / "empty.csv", pl.DataFrame(schema={"a": pl.String, "b": pl.Float64}))
+    assert (tmp_path / "empty.csv").read_text() == "a,b\n"

@@ -1,7 +1,6 @@
 """The linear part: its weights in plain Python answer as the library's model that they came from."""
 
 import json
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.model import linear
-from movie_ratings.model.linear import LinearModel, LinearPart, class_logits, facts
+from movie_ratings.model.linear import LinearModel, LinearPart, indicators, rating_logits
 from movie_ratings.movies.labels import Thresholds
-from movie_ratings.movies.record import MOVIE
-from movie_ratings.movies.rows import Movies, spread
+from movie_ratings.movies.record import WITH_YEAR
+from movie_ratings.movies.rows import Movies, evenly_spaced
 from movie_ratings.movies.text import FIELDS, PLOT
 from movie_ratings.params import Linear
 from movie_ratings.training.dataset import drop_fields
@@ -27,12 +26,12 @@ OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2, max_rows=1_000)
 
 
 def rated(movies: list[dict[str, Any]]) -> Rated:
-    table = pa.Table.from_pylist(movies, MOVIE)
+    table = pa.Table.from_pylist(movies, WITH_YEAR)
     return Rated(Movies(table), table["vote_average"].to_numpy(), np.ones(len(movies)))
 
 
 def none() -> Movies:
-    return Movies(pa.Table.from_pylist([], MOVIE))
+    return Movies(pa.Table.from_pylist([], WITH_YEAR))
 
 
 def fit(movies: list[dict[str, Any]], fields: tuple[str, ...] = FIELDS) -> LinearModel:
@@ -49,7 +48,7 @@ def test_it_learns_what_words_and_facts_are_worth() -> None:
     assert model.logits(movies).argmax(axis=1).tolist() == [0, 1, 1, 1, 2] * 40
     assert model.words["masterful"][1] > 0 > model.words["stale"][1]
     by_facts = fit([movie | {"vote_average": movie["runtime"] / 20, "summary": "One."} for movie in movies])
-    assert by_facts.facts["runtime>95"] > 0
+    assert by_facts.indicators["runtime>95"] > 0
 
 
 def test_words_weigh_as_the_library_weighs_them() -> None:
@@ -61,20 +60,20 @@ def test_words_weigh_as_the_library_weighs_them() -> None:
     weights = np.array([model.words[word][1] for word in tfidf.get_feature_names_out()])
     assert np.allclose(model.ratings(movies), model.intercept + values @ weights)
     assert WORD_SCALE > 1
-    assert not model.facts
+    assert not model.indicators
 
 
 def test_what_is_not_known_leaves_no_fact() -> None:
     whole = {"genres": ["Drama", "Crime"], "year": 1994, "runtime": 142, "cast": ["A B"]}
-    found = set(facts(whole, FIELDS))
+    found = set(indicators(whole, FIELDS))
     assert {"genres=Drama", "Crime & Drama", "year>1992", "Crime year>1990", "runtime>140", "cast=A B"} <= found
     assert "year>1996" not in found
-    assert set(facts({"title": "A", "genres": ["NonGiven"]}, FIELDS)) == set()
-    assert all("year" not in fact for fact in facts(whole, ("genres", "runtime")))
+    assert set(indicators({"title": "A", "genres": ["NonGiven"]}, FIELDS)) == set()
+    assert all("year" not in fact for fact in indicators(whole, ("genres", "runtime")))
 
 
 def test_a_rating_at_a_threshold_is_on_either_side_with_even_odds() -> None:
-    probabilities = np.exp(class_logits(np.array([5.0, 6.0, 7.0]), THRESHOLDS, 0.2))
+    probabilities = np.exp(rating_logits(np.array([5.0, 6.0, 7.0]), THRESHOLDS, 0.2))
     assert probabilities.sum(axis=1) == pytest.approx([1.0, 1.0, 1.0])
     assert probabilities[0, 0] == pytest.approx(0.5)
     assert probabilities[2, 2] == pytest.approx(0.5)
@@ -96,7 +95,7 @@ def test_a_movie_without_its_facts_is_answered_by_the_model_of_plots() -> None:
     movies = [
         movie
         | {
-            "release_date": date(1990 + n % 20, 1, 1),
+            "year": 1990 + n % 20,
             "runtime": 90,
             "cast": ["A B"],
             "directors": ["C D"],
@@ -121,7 +120,7 @@ def test_of_many_movies_it_looks_at_some_that_stand_all_over_the_table() -> None
     dropped = drop_fields(train.movies, FIELDS, 0)
     few = Linear(use=True, alphas=[0.01], min_movies=1, max_rows=20)
     part, _ = fit_part(train, dropped, validation, FIELDS, THRESHOLDS, few)
-    known = [name for name in part.facts.facts if name.startswith("directors=")]
-    assert sorted(known) == sorted(f"directors=Director {row}" for row in spread(200, 20))
+    known = [name for name in part.facts.indicators if name.startswith("directors=")]
+    assert sorted(known) == sorted(f"directors=Director {row}" for row in evenly_spaced(200, 20))
     part, _ = fit_part(train, train.movies[:0], validation, FIELDS, THRESHOLDS, few)
-    assert len([name for name in part.facts.facts if name.startswith("directors=")]) == 20
+    assert len([name for name in part.facts.indicators if name.startswith("directors=")]) == 20

@@ -11,26 +11,28 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch.nn import functional
 
 from movie_ratings.evaluation import metrics
+from movie_ratings.model.answers import Answers
 from movie_ratings.model.decision import Answering, Answerings, Calibration, Decision, facts_known, prior_corrected
 from movie_ratings.model.head import OUTPUTS, Head, Objective
+from movie_ratings.model.linear import rating_logits
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.training.calibration import SHARES, fit_calibration, fit_decision
-from movie_ratings.training.objectives import RatingLoss, class_logits
+from movie_ratings.training.objectives import SCALE, RatingLoss, class_logits
 
 THRESHOLDS = Thresholds(5.0, 7.0)
 ONES = torch.ones(3)
 RATINGS = torch.tensor([4.0, 5.0, 6.0, 7.0, 8.5], dtype=torch.float64)
 
 
-def loss(kind: Objective, spread: float = 0.0, gamma: float = 0.0, class_weights: torch.Tensor = ONES) -> RatingLoss:
-    return RatingLoss(Head(kind, 6.0, 2.0), THRESHOLDS, spread, gamma, class_weights)
+def loss(kind: Objective, sigma: float = 0.0, gamma: float = 0.0, class_weights: torch.Tensor = ONES) -> RatingLoss:
+    return RatingLoss(Head(kind, 6.0, 2.0), THRESHOLDS, sigma, gamma, class_weights)
 
 
 def labels(ratings: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     return torch.stack([ratings, torch.ones_like(ratings) if weights is None else weights], dim=1)
 
 
-def test_without_spread_the_loss_is_weighted_cross_entropy() -> None:
+def test_without_soft_labels_the_loss_is_weighted_cross_entropy() -> None:
     logits, weights = torch.randn(5, 3), torch.tensor([2.0, 0.5, 3.0])
     classes = torch.tensor([0, 1, 1, 1, 2])
     expected = functional.cross_entropy(logits, classes, weight=weights, reduction="sum") / 5
@@ -39,7 +41,7 @@ def test_without_spread_the_loss_is_weighted_cross_entropy() -> None:
 
 
 def test_soft_targets_say_that_a_rating_at_a_threshold_could_be_either() -> None:
-    targets = loss("cross_entropy", spread=0.3).targets(RATINGS)
+    targets = loss("cross_entropy", sigma=0.3).targets(RATINGS)
     assert torch.allclose(targets.sum(dim=1), torch.ones(5, dtype=torch.float64))
     assert targets[1].tolist() == pytest.approx([0.5, 0.5, 0.0], abs=1e-3)
     assert targets[2].argmax() == 1
@@ -84,6 +86,15 @@ def test_every_objective_gives_log_probabilities_of_the_classes_in_their_order(o
         assert torch.allclose(logits.exp().sum(dim=1), torch.ones(3), atol=1e-5)
 
 
+def test_a_regressed_rating_gives_the_class_logits_that_the_linear_part_would_give() -> None:
+    outputs = torch.linspace(-4, 4, 41)
+    found = class_logits(outputs[:, None].double(), Head("regression", 6.0, 2.0), THRESHOLDS)
+    expected = rating_logits(6.0 + 2.0 * outputs.double().numpy(), THRESHOLDS, SCALE * 2.0)
+    assert np.allclose(found.numpy(), expected, atol=1e-6)
+    # Far from the thresholds, where float32 rounds one probability to 0, its logarithm stays finite.
+    assert torch.isfinite(class_logits(torch.tensor([[-60.0], [60.0]]), Head("regression", 6.0, 2.0), THRESHOLDS)).all()
+
+
 def test_a_row_counts_as_much_as_its_weight() -> None:
     logits = torch.randn(2, 3)
     alone = [loss("cross_entropy")({"logits": logits[n : n + 1]}, labels(RATINGS[n : n + 1])).item() for n in range(2)]
@@ -93,7 +104,7 @@ def test_a_row_counts_as_much_as_its_weight() -> None:
 
 
 def test_accumulated_batches_weigh_as_one() -> None:
-    focal, logits = loss("focal", spread=0.4, gamma=2.0), torch.randn(5, 3)
+    focal, logits = loss("focal", sigma=0.4, gamma=2.0), torch.randn(5, 3)
     whole = focal({"logits": logits}, labels(RATINGS))
     # The Trainer counts the numbers of the labels: two a row.
     parts = sum(
@@ -137,7 +148,7 @@ def test_a_decision_is_chosen_for_the_metric_that_the_user_names() -> None:
     probabilities = generator.dirichlet([1, 5, 1], size=4_000)
     labels, shares = drawn(probabilities, generator), probabilities.mean(axis=0)
     chosen = {metric: fit_decision("thresholds", probabilities, shares, metric) for metric in SHARES}
-    found = {metric: metrics.fast_scores(labels, how.classes(probabilities)) for metric, how in chosen.items()}
+    found = {metric: metrics.class_scores(labels, how.classes(probabilities)) for metric, how in chosen.items()}
     assert max(found, key=lambda metric: found[metric]["balanced_accuracy"]) == "balanced_accuracy"
     assert max(found, key=lambda metric: found[metric]["macro_f1"]) == "macro_f1"
     assert found["macro_f1"]["macro_f1"] > found["balanced_accuracy"]["macro_f1"] + 0.02
@@ -188,13 +199,13 @@ def test_expected_calibration_error_by_hand() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30))
-def test_the_fast_figures_are_the_library_figures(pairs: list[tuple[int, int]]) -> None:
+def test_the_class_scores_are_the_library_figures(pairs: list[tuple[int, int]]) -> None:
     labels, predicted = np.array(pairs).T
-    fast = metrics.fast_scores(labels, predicted)
+    found = metrics.class_scores(labels, predicted)
     present = sorted(set(labels.tolist()))
     recall = [(predicted[labels == k] == k).mean() for k in present]
-    assert fast["balanced_accuracy"] == pytest.approx(np.mean(recall))
-    assert fast["macro_f1"] == pytest.approx(
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(recall))
+    assert found["macro_f1"] == pytest.approx(
         f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
     )
 
@@ -202,8 +213,8 @@ def test_the_fast_figures_are_the_library_figures(pairs: list[tuple[int, int]]) 
 def test_a_bootstrap_interval_holds_its_figure() -> None:
     labels = np.array([0, 1, 2] * 40)
     predicted = np.where(np.arange(120) % 4 == 0, 1, labels)
-    low, high = metrics.bootstrap(120, lambda i: metrics.fast_scores(labels[i], predicted[i]), 200, 0)["accuracy"]
-    assert low < metrics.fast_scores(labels, predicted)["accuracy"] < high
+    low, high = metrics.bootstrap(120, lambda i: metrics.class_scores(labels[i], predicted[i]), 200, 0)["accuracy"]
+    assert low < metrics.class_scores(labels, predicted)["accuracy"] < high
 
 
 def test_a_decision_applies_its_offsets() -> None:
@@ -214,7 +225,7 @@ def test_a_decision_applies_its_offsets() -> None:
 def test_coverage_keeps_the_most_confident_first() -> None:
     probabilities = np.array([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3]] * 10)
     labels = np.array([0, 1] * 10)
-    found = metrics.coverage(labels, probabilities.argmax(axis=1), probabilities)
+    found = metrics.coverage(Answers(labels, probabilities.argmax(axis=1), probabilities))
     assert [row["coverage"] for row in found] == pytest.approx([n / 10 for n in range(1, 11)])
     assert found[4]["accuracy"] == 1.0
     assert found[-1]["accuracy"] == 0.5

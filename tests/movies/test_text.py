@@ -1,11 +1,14 @@
 import unicodedata
 from datetime import date
+from typing import Any
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from movie_ratings.movies.film import group_key, position
-from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.record import MOVIE, WITH_YEAR
+from movie_ratings.movies.release import add_year, with_year
 from movie_ratings.movies.text import FIELDS as ALL
 from movie_ratings.movies.text import compose, has, names, normalise, number, without
 
@@ -26,7 +29,7 @@ def test_absent_fields_leave_no_trace() -> None:
 
 def test_facts_read_as_sentences_between_them() -> None:
     movie = {
-        "title": "The Long Harbour", "genres": ["Drama"], "release_date": date(1994, 5, 25), "runtime": 142,
+        "title": "The Long Harbour", "genres": ["Drama"], "year": 1994, "runtime": 142,
         "spoken_languages": ["English", "Français"], "directors": ["Ada Example"], "cast": ["Bo One", "Cy Two"],
         "summary": "One last ship.",
     }  # fmt: skip
@@ -42,9 +45,21 @@ def test_facts_read_as_sentences_between_them() -> None:
 
 
 def test_a_year_is_a_number_or_the_date_of_release() -> None:
-    assert number({"year": 1994}, "year") == 1994
-    assert number({"release_date": "1994-05-25"}, "year") == 1994
-    assert number({"release_date": "soon"}, "year") is None
+    def year(**movie: Any) -> int | None:
+        return number(with_year(movie), "year")
+
+    assert year(year=1994) == 1994
+    assert year(year=1994, release_date="2001-01-01") == 1994
+    assert year(release_date="1994-05-25") == 1994
+    assert year(release_date=date(1994, 5, 25)) == 1994
+    assert year(release_date="soon") is None
+    assert year(release_date=None) is None
+    stored = pa.Table.from_pylist([{"release_date": date(1994, 5, 25)}, {}], MOVIE)
+    assert add_year(stored)["year"].to_pylist() == [1994, None]
+    assert add_year(stored).schema == WITH_YEAR
+
+
+def test_what_is_no_number_is_not_known() -> None:
     assert number({"runtime": float("nan")}, "runtime") is None
     assert number({"runtime": 0}, "runtime") is None
 
@@ -78,11 +93,10 @@ def test_any_movie_has_a_text_with_its_words_in_it(title: str, genres: list[str]
 
 
 def test_spelling_does_not_make_another_film() -> None:
-    day = date(2001, 4, 25)
-    assert group_key("Amélie", day) == group_key("AMELIE !", date(2001, 11, 2))
-    assert group_key("Amélie", day) != group_key("Amélie", date(2002, 4, 25))
-    assert group_key("???", day) != group_key("!!!", day)
-    assert group_key("की", day) != group_key("का", day)
+    assert group_key("Amélie", 2001) == group_key("AMELIE !", 2001)
+    assert group_key("Amélie", 2001) != group_key("Amélie", 2002)
+    assert group_key("???", 2001) != group_key("!!!", 2001)
+    assert group_key("की", 2001) != group_key("का", 2001)
 
 
 @given(ANYTHING)

@@ -1,21 +1,23 @@
-"""Explanations: what a word or a field did to the answer is what leaving it out undoes."""
+"""Explanations: the effect of a word or a field is the change of the probability when it is left out."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from movie_ratings.movies.validation import validated
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.prediction.explain import explain, strongest
+from movie_ratings.prediction.explain import explain, explain_in_steps, strongest
+from movie_ratings.prediction.steps import finish
 from stages import predict
 
 
 def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> None:
     classifier = Classifier.load(trained)
     movie = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama", "Crime"]}
-    found = explain(classifier, movie)
+    found = explain(classifier, validated(movie))
     (whole,) = classifier.predict([movie])
-    assert found.label == whole.label
+    assert found.prediction == whole
     assert [(e.field, e.text) for e in found.fields] == [
         ("title", "Film 7"),
         ("genres", "Drama, Crime"),
@@ -31,8 +33,16 @@ def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> No
 
 
 def test_a_long_text_costs_no_more_predictions_than_it_has_tokens_in_reach(trained: Path) -> None:
-    found = explain(Classifier.load(trained), {"summary": "word " * 20_000})
+    found = explain(Classifier.load(trained), validated({"summary": "word " * 20_000}))
     assert len(found.words) == 32
+
+
+def test_an_explanation_pauses_between_steps_and_is_the_same_with_pauses(trained: Path) -> None:
+    classifier = Classifier.load(trained)
+    movie = validated({"summary": "word " * 200})
+    pauses = sum(1 for _ in explain_in_steps(classifier, movie))
+    assert pauses >= 1
+    assert finish(explain_in_steps(classifier, movie)) == explain(classifier, movie)
 
 
 def test_the_command_line_explains(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

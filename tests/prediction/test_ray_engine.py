@@ -1,4 +1,4 @@
-"""Prediction with Ray Data: two workers answer as one process does, and one of them may die."""
+"""Prediction with Ray Data: two workers predict what one process predicts, even if one of them is killed."""
 
 import os
 import signal
@@ -57,9 +57,9 @@ def test_same_rows_and_answers_as_one_process_though_a_worker_is_killed(trained:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    told = process.communicate(timeout=200)[1]
+    errors = process.communicate(timeout=200)[1]
     killer.join()
-    assert process.returncode == 0, told[-2_000:]
+    assert process.returncode == 0, errors[-2_000:]
     assert killed
     one, many = pq.read_table("one.parquet"), pq.read_table("ray.parquet")
     assert many.schema.names == one.schema.names
@@ -72,7 +72,7 @@ def test_same_rows_and_answers_as_one_process_though_a_worker_is_killed(trained:
 def test_a_broken_row_is_one_line(trained: Path) -> None:
     pq.write_table(pa.table({"title": ["A", " "], "summary": ["b", ""]}), "movies.parquet")
     process = start("ray.parquet")
-    told = process.communicate(timeout=120)[1]
+    errors = process.communicate(timeout=120)[1]
     assert process.returncode == 2
-    assert told.splitlines()[-1] == "error: --engine ray: movies.parquet row 2: title and summary are both empty"
+    assert errors.splitlines()[-1] == "error: --engine ray: movies.parquet row 2: title and summary are both empty"
     assert not Path("ray.parquet").exists()

@@ -64,7 +64,7 @@ def test_the_linter_has_nothing_to_say() -> None:
 
 
 def test_the_committed_trial_did_what_a_container_would() -> None:
-    found = json.loads((ROOT / "benchmarks/image.json").read_text())
+    found = json.loads((ROOT / "benchmarks/results/image.json").read_text())
     assert found["uid"] == int(dict(INSTRUCTIONS)["USER"])
     assert found["exit_code_after_sigterm"] == 0
     assert len(found["answer"]["ratings"]) == 1

@@ -1,4 +1,4 @@
-"""What explore tells of the movies, and that it does not depend on how many it reads at a time."""
+"""The tables and the page that describe the movies; the size of a batch does not change them."""
 
 from collections.abc import Callable
 from pathlib import Path

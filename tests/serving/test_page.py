@@ -43,12 +43,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=WIDTHS)
 def page(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Iterator[Page]:
-    """The page, at each width; in the end nothing was asked of another host and no script failed."""
+    """The page, at each width; at the end, no request went to another host and no script failed."""
     width, height = WIDTHS[request.param]
     opened = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
     elsewhere, faults = [], []
     own = (server.url, server.url.replace("http", "ws"), "data:", "blob:")
-    opened.on("request", lambda asked: None if asked.url.startswith(own) else elsewhere.append(asked.url))
+    opened.on("request", lambda sent: None if sent.url.startswith(own) else elsewhere.append(sent.url))
     opened.on("pageerror", lambda fault: faults.append(str(fault)))
     opened.goto(server.url)
     opened.get_by_label("Title").wait_for()
@@ -107,7 +107,7 @@ def test_an_example_fills_the_form(page: Page) -> None:
     expect(page.get_by_label("Title")).to_have_value("Paper Lanterns")
 
 
-def test_an_empty_movie_is_told_so(page: Page) -> None:
+def test_an_empty_movie_is_refused_with_the_reason(page: Page) -> None:
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.get_by_text("Title and summary are both empty.")).to_be_visible()
 
@@ -123,7 +123,7 @@ def test_a_table_of_movies(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "movies.csv"
     source.write_text("title,summary,genres\nFilm 1,A dull noise.,Drama\nFilm 2,A radiant vision.,\n")
     predict_all(page, source)
-    expect(page.locator("#told")).to_contain_text("2 movies rated")
+    expect(page.locator("#message")).to_contain_text("2 movies rated")
     with page.expect_download() as download:
         page.locator("a[download]").last.click()
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
@@ -131,7 +131,7 @@ def test_a_table_of_movies(page: Page, tmp_path: Path) -> None:
     assert {row["label"] for row in rows} <= {"bad", "average", "good"}
 
 
-def test_a_broken_table_is_told_by_its_line(page: Page, tmp_path: Path) -> None:
+def test_a_broken_table_is_refused_with_its_line(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "broken.csv"
     source.write_text("title,summary\nA,b\nB\n")
     predict_all(page, source)

@@ -15,13 +15,16 @@ from typing import Any
 
 import pytest
 
-from movie_ratings.core.errors import UserError
+from movie_ratings.movies.validation import validated
 from movie_ratings.prediction.classifier import Classifier
-from serving.batching import BATCH, Batcher, BusyError
+from movie_ratings.prediction.explain import explain_in_steps
+from movie_ratings.prediction.steps import Steps
+from serving.batching import BATCH, LONG, Batcher, BusyError
 from tests.support.builders import ROOT, last_line
 from tests.support.service import Server
 
 MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}
+VALID = validated(MOVIE)
 
 
 @pytest.fixture(scope="module")
@@ -142,15 +145,15 @@ def test_metrics_and_logs_count_and_hold_no_text(served_model: Path) -> None:
         assert "movie_ratings_batch_movies_sum 2.0" in text
         assert f'movie_ratings_model{{version="{Classifier.load(served_model).version}"}} 1.0' in text
         assert server.ask("GET", "/readyz")[0] == server.ask("GET", "/healthz")[0] == 200
-    told = json.dumps(server.log) + text
-    assert "secret-path" not in told
-    assert "radiant" not in told
+    written = json.dumps(server.log) + text
+    assert "secret-path" not in written
+    assert "radiant" not in written
     first = next(line for line in server.log if line["event"] == "request")
     assert first["route"] == "/v1/predict"
     assert first["status"] == 200
 
 
-def test_a_key_is_asked_for_where_one_is_set(served_model: Path) -> None:
+def test_predictions_require_the_key_where_one_is_set(served_model: Path) -> None:
     with Server(served_model, MOVIE_RATINGS_API_KEY="hunter2") as server:
         body = {"movies": [MOVIE]}
         assert server.ask("POST", "/v1/predict", body)[0] == 401
@@ -162,17 +165,17 @@ def test_a_key_is_asked_for_where_one_is_set(served_model: Path) -> None:
 
 
 class Slow:
-    """A classifier that takes its time: what the queue is for."""
+    """A classifier whose predictions wait until ``may_go`` is set: meanwhile requests queue up."""
 
     version = "slow"
 
     def __init__(self, classifier: Classifier):
         self._classifier, self.sizes, self.may_go = classifier, list[int](), threading.Event()
 
-    def predict(self, movies: list[Any]) -> Any:
+    def predict_validated(self, movies: list[Any]) -> Any:
         self.may_go.wait(10)
         self.sizes.append(len(movies))
-        return self._classifier.predict(movies)
+        return self._classifier.predict_validated(movies)
 
 
 def test_waiting_requests_share_batches_and_a_full_queue_refuses(served_model: Path) -> None:
@@ -180,17 +183,18 @@ def test_waiting_requests_share_batches_and_a_full_queue_refuses(served_model: P
     batcher = Batcher(slow, capacity=20)  # type: ignore[arg-type]
 
     async def scenario() -> None:
-        first = asyncio.create_task(batcher.predict([MOVIE]))
+        first = asyncio.create_task(batcher.predict([VALID]))
         await asyncio.sleep(0.2)
-        waiting = [asyncio.create_task(batcher.predict([MOVIE | {"title": f"Film {n}"}] * 2)) for n in range(9)]
+        pairs = [[validated(MOVIE | {"title": f"Film {n}"})] * 2 for n in range(9)]
+        waiting = [asyncio.create_task(batcher.predict(pair)) for pair in pairs]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
-            await batcher.predict([MOVIE] * 2)
+            await batcher.predict([VALID] * 2)
         slow.may_go.set()
         assert len((await first).predictions) == 1
         assert [len((await answer).predictions) for answer in waiting] == [2] * 9
         # Larger than the queue, but nothing waits.
-        assert len((await batcher.predict([MOVIE] * 30)).predictions) == 30
+        assert len((await batcher.predict([VALID] * 30)).predictions) == 30
 
     asyncio.run(scenario())
     assert slow.sizes == [1, 18, 30]
@@ -198,27 +202,124 @@ def test_waiting_requests_share_batches_and_a_full_queue_refuses(served_model: P
     batcher.close()
 
 
-def test_a_movie_that_cannot_be_read_fails_no_other_request(served_model: Path) -> None:
-    slow = Slow(Classifier.load(served_model))
-    batcher = Batcher(slow, capacity=20)  # type: ignore[arg-type]
+def test_an_error_of_the_model_is_the_answer_of_its_batch_and_of_no_other(served_model: Path) -> None:
+    classifier = Classifier.load(served_model)
+    batcher = Batcher(Broken(), capacity=20)  # type: ignore[arg-type]
 
     async def scenario() -> None:
-        first = asyncio.create_task(batcher.predict([MOVIE]))
-        await asyncio.sleep(0.2)
-        good, bad = asyncio.create_task(batcher.predict([MOVIE])), asyncio.create_task(batcher.predict([{"title": ""}]))
-        await asyncio.sleep(0.1)
-        slow.may_go.set()
-        assert len((await good).predictions) == len((await first).predictions) == 1
-        with pytest.raises(UserError, match="movie 1: title and summary are both empty"):
-            await bad
+        with pytest.raises(ZeroDivisionError):
+            await batcher.predict([VALID])
+        with pytest.raises(ZeroDivisionError):
+            await batcher.run(lambda found: found.predict_in_steps([VALID]))
+        batcher.swap(classifier)
+        assert len((await batcher.predict([VALID])).predictions) == 1
 
     asyncio.run(scenario())
     assert batcher.open == 0
     batcher.close()
 
 
+class Broken:
+    """A classifier that always fails."""
+
+    version = "broken"
+
+    def predict_validated(self, movies: list[Any]) -> Any:
+        raise ZeroDivisionError
+
+    def predict_in_steps(self, movies: list[Any]) -> Any:
+        raise ZeroDivisionError
+
+
+def test_a_movie_that_cannot_be_read_fails_no_other_request(server: Server) -> None:
+    with Load(server, 2) as load:
+        refused = [server.ask("POST", "/v1/predict", {"movies": [MOVIE, {"title": ""}]}) for _ in range(20)]
+    assert {status for status, _, _ in refused} == {422}
+    assert refused[0][1]["detail"] == "movies.1.title: title and summary are both empty"
+    assert set(load.statuses) == {200}
+    assert not load.broken
+
+
+def test_requests_are_answered_between_the_steps_of_long_work(served_model: Path) -> None:
+    batcher = Batcher(Classifier.load(served_model))
+    order: list[str] = []
+
+    def work(classifier: Classifier) -> Steps[str]:
+        for _ in range(50):
+            time.sleep(0.01)
+            order.append("step")
+            yield
+        return "done"
+
+    async def scenario() -> None:
+        long = asyncio.create_task(batcher.run(work))
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            await batcher.predict([VALID])
+            order.append("request")
+        assert await long == "done"
+
+    asyncio.run(scenario())
+    batcher.close()
+    assert order.count("step") == 50
+    assert order.count("request") == 3
+    assert order[-1] == "step", "the requests did not wait for the end of the long work"
+
+
+def test_long_work_keeps_the_model_that_it_began_with(served_model: Path) -> None:
+    old, new = Classifier.load(served_model), Classifier.load(served_model)
+    batcher = Batcher(old)
+    seen: list[Classifier] = []
+
+    def work(classifier: Classifier) -> Steps[None]:
+        seen.append(classifier)
+        yield
+        batcher.swap(new)
+        yield
+        yield from explain_in_steps(classifier, VALID)
+        seen.append(classifier)
+
+    asyncio.run(batcher.run(work))
+    batcher.close()
+    assert seen == [old, old]
+    assert batcher.classifier is new
+
+
+def test_long_work_is_limited_apart_from_requests_and_abandoned_at_the_end(served_model: Path) -> None:
+    batcher = Batcher(Classifier.load(served_model))
+    ended: list[int] = []
+
+    def work(classifier: Classifier) -> Steps[None]:
+        try:
+            while True:
+                time.sleep(0.001)
+                yield
+        finally:
+            ended.append(1)
+
+    async def scenario() -> None:
+        endless = [asyncio.create_task(batcher.run(work)) for _ in range(LONG)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(BusyError):
+            await batcher.run(work)
+        assert not batcher.full
+        assert len((await batcher.predict([VALID])).predictions) == 1
+        # A client that leaves makes room for another one.
+        endless.pop().cancel()
+        await asyncio.sleep(0.1)
+        endless.append(asyncio.create_task(batcher.run(work)))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(batcher.close)
+        for one in endless:
+            with pytest.raises(BusyError):
+                await one
+
+    asyncio.run(scenario())
+    assert len(ended) == LONG + 1
+
+
 class Load:
-    """Clients that ask again and again until told to stop; counts what they were answered."""
+    """Clients that send one request after another until the block ends; keeps the statuses of the responses."""
 
     def __init__(self, server: Server, clients: int):
         self.statuses: list[int] = []

@@ -7,12 +7,12 @@ import onnx
 import pytest
 
 from movie_ratings.core.errors import UserError
+from movie_ratings.evaluation.parity import choose
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.text import encode
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.training import pretrained
-from movie_ratings.training.inference import ClassLogits
+from movie_ratings.training.transformer import Transformer
 from stages import export
 from tests.support.builders import read_params, tiny_options
 from tests.support.checkpoints import deberta_as_on_the_hub, rows, run
@@ -31,11 +31,9 @@ def trained(request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: 
 
 @pytest.mark.slow
 def test_torch_fp32_and_int8_answer_alike(trained: Path, tmp_path: Path) -> None:
-    model, tokenizer = pretrained.load_checkpoint(trained)
-    metadata = checkpoint.read(trained)
-    assert len({len(row) for row in encode(tokenizer.backend_tokenizer, MOVIES, metadata.text)}) > 5
-    logits = ClassLogits(model, metadata.head, metadata.thresholds).of_movies(MOVIES, tokenizer, metadata.text)
-    parts = np.stack([logits, linear.read(trained).logits(MOVIES)])
+    transformer, metadata = Transformer.load(trained), checkpoint.read(trained)
+    assert len({len(row) for row in encode(transformer.tokenizer.backend_tokenizer, MOVIES, metadata.text)}) > 5
+    parts = np.stack([transformer.logits(MOVIES), linear.read(trained).logits(MOVIES)])
     reference, _ = metadata.answerings.answer(parts, facts_known(MOVIES, metadata.text.fields))
     for variant in ("fp32", "int8"):
         found = export.export_checkpoint(trained, tmp_path / variant, rows(40), variant)
@@ -59,7 +57,7 @@ def test_what_was_measured_is_told(trained: Path, tmp_path: Path) -> None:
     assert found["fp32"]["label_agreement"] == 1.0
     assert found["fp32"]["largest_probability_difference"] < 1e-4
     assert found["int8"].keys() == found["fp32"].keys()
-    assert found["variant"] == export.choose(found)
+    assert found["variant"] == choose(found)
     assert sorted(path.name for path in (tmp_path / "served").iterdir()) == [
         "linear.json",
         "model.onnx",
@@ -75,15 +73,15 @@ def test_what_was_measured_is_told(trained: Path, tmp_path: Path) -> None:
 )
 def test_int8_is_served_only_where_it_answers_nearly_alike(agreement: float, accuracy: float, variant: str) -> None:
     figures = {"label_agreement": agreement, "balanced_accuracy": accuracy}
-    assert export.choose({"torch": {"balanced_accuracy": 0.6}, "int8": figures}) == variant
+    assert choose({"torch": {"balanced_accuracy": 0.6}, "int8": figures}) == variant
 
 
 def test_a_graph_that_answers_otherwise_fails_the_stage(
     served_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = served_model.parent / "checkpoint"
-    honest = ClassLogits.of
-    monkeypatch.setattr(ClassLogits, "of", lambda *arguments: honest(*arguments)[::-1])
+    honest = Transformer.logits
+    monkeypatch.setattr(Transformer, "logits", lambda *arguments: honest(*arguments)[::-1])
     with pytest.raises(UserError, match="export: BertForSequenceClassification answers otherwise as ONNX"):
         export.export_checkpoint(trained, tmp_path / "served", rows(40), "auto")
     assert not (tmp_path / "served").exists()

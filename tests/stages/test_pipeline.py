@@ -1,4 +1,4 @@
-"""The whole pipeline through the real DVC, in a temporary clone with a tiny model."""
+"""The whole pipeline, run by DVC in a temporary clone with a tiny model."""
 
 import json
 import os
@@ -19,6 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from movie_ratings import params
+from movie_ratings.core.rounding import rounded
 from tests.support.builders import ROOT
 
 pytestmark = pytest.mark.slow
@@ -73,10 +74,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
 
 
 def test_every_figure_adds_up(clone: Path) -> None:
-    def metrics(name: str) -> dict:
-        return json.loads((clone / "metrics" / f"{name}.json").read_text())
+    def details(name: str) -> dict:
+        return json.loads((clone / "metrics/details" / f"{name}.json").read_text())
 
-    cleaned, split, evaluated = metrics("clean"), metrics("split"), metrics("evaluate")
+    cleaned, split, evaluated = details("clean"), details("split"), details("evaluate")
     assert cleaned["rows_in"] == 600
     assert cleaned["rows_out"] == 600 - sum(cleaned["dropped"].values()) == sum(split["rows"].values())
     assert split["groups_across_splits"] == 0
@@ -84,9 +85,47 @@ def test_every_figure_adds_up(clone: Path) -> None:
     for name in [*headline, "expected_calibration_error", "quadratic_kappa"]:
         assert isinstance(evaluated[name], float), name
     assert sum(map(sum, evaluated["confusion"])) == split["rows"]["test"] == evaluated["rows"]
-    assert set(evaluated["minus_baseline"]) == set(get_args(params.BaselineName)) == set(metrics("baseline"))
-    assert evaluated["without_facts"]["rows"] == evaluated["rows"]
-    assert metrics("baseline")["majority"]["balanced_accuracy"] == pytest.approx(1 / 3)
+    assert set(evaluated["minus_baseline"]) == set(get_args(params.BaselineName)) == set(details("baseline"))
+    assert evaluated["plot"]["rows"] == evaluated["rows"]
+    assert details("baseline")["majority"]["balanced_accuracy"] == rounded(1 / 3)
+
+
+def test_dvc_compares_a_few_figures_of_those_that_the_stages_computed(clone: Path) -> None:
+    evaluated = json.loads((clone / "metrics/details/evaluate.json").read_text())
+    headline = json.loads((clone / "metrics/evaluate.json").read_text())
+    assert list(headline) == ["balanced_accuracy", "macro_f1", "log_loss", "plot"]
+    for name in ("balanced_accuracy", "macro_f1", "log_loss"):
+        assert headline[name] == pytest.approx(evaluated[name], abs=1e-4)
+    assert headline["plot"]["balanced_accuracy"] == pytest.approx(evaluated["plot"]["balanced_accuracy"], abs=1e-4)
+    trained = json.loads((clone / "metrics/details/train.json").read_text())
+    validation = json.loads((clone / "metrics/train.json").read_text())["validation"]
+    for found, name in (
+        (validation, "facts"),
+        (validation["plot"], "plot"),
+        (validation["transformer"], "transformer_alone"),
+    ):
+        assert found["log_loss"] == pytest.approx(trained["validation"][name]["log_loss"], abs=1e-4)
+
+
+def test_the_metrics_fit_a_terminal(clone: Path) -> None:
+    shown = ok(clone, "dvc", "metrics", "show")
+    assert max(map(len, shown.splitlines())) <= 200
+    (commit, *_) = [rev for rev in json.loads(ok(clone, "dvc", "exp", "show", "--json")) if rev["data"]]
+    found = [leaf for file in commit["data"]["metrics"].values() for leaf in leaves(file["data"])]
+    assert 8 <= len(found) <= 12
+
+
+def test_every_float_under_metrics_has_at_most_five_decimals(clone: Path) -> None:
+    files = [path for path in (clone / "metrics").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".csv", ".tsv"}
+    for path in files:
+        text = path.read_text()
+        assert not re.findall(r"\d\.\d{6,}|\d[eE]-\d", text), path
+
+
+def leaves(value: object) -> list[object]:
+    """The numbers in nested dictionaries."""
+    return [leaf for item in value.values() for leaf in leaves(item)] if isinstance(value, dict) else [value]
 
 
 def test_metrics_hold_no_movie_text(clone: Path) -> None:

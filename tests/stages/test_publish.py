@@ -37,7 +37,7 @@ def test_a_dry_run_shows_the_folder(project: Path, capsys: pytest.CaptureFixture
     assert Classifier.load(folder).version == Classifier.load().version
 
     card = (folder / "README.md").read_text()
-    found = json.loads((ROOT / "metrics/evaluate.json").read_text())
+    found = json.loads((ROOT / "metrics/details/evaluate.json").read_text())
     low, high = found["interval_95"]["balanced_accuracy"]
     assert f"| this model | {found['balanced_accuracy']:.3f} | {found['macro_f1']:.3f}" in card
     assert f"| 95% interval | {low:.3f} to {high:.3f} |" in card

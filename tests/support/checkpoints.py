@@ -21,6 +21,7 @@ from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE
 from movie_ratings.movies.text import normalise
 from movie_ratings.params import Params
+from movie_ratings.training.dataset import Data
 from movie_ratings.training.fine_tune import fine_tune
 from stages.export import export_checkpoint
 from tests.support.builders import frame, labelled, learnable
@@ -110,24 +111,21 @@ def rows(count: int, first: int = 0) -> pa.Table:
     labels = [CLASSES[i] for i in class_indices(movies["vote_average"].to_numpy(), THRESHOLDS)]
     return (
         movies.select(MOVIE.names)
-        .with_columns(rating=pl.col("vote_average"), label=pl.Series(labels))
+        .with_columns(year=pl.col("release_date").dt.year(), rating=pl.col("vote_average"), label=pl.Series(labels))
         .to_arrow()
         .cast(LABELLED)
     )
 
 
+def splits(train: pa.Table, validation: pa.Table) -> Data:
+    """Two splits as training sees them."""
+    return Data(train, validation, THRESHOLDS, {"data": "x"})
+
+
 def run(options: Params, folder: Path, count: int = 32, validation: pa.Table | None = None) -> dict[str, Any]:
     """The metrics of a training on ``rows(count)``, which leaves ``checkpoint`` and ``curves`` in the folder."""
-    return fine_tune(
-        rows(count),
-        rows(20, 100) if validation is None else validation,
-        THRESHOLDS,
-        {"data": "x"},
-        options,
-        folder / "state",
-        folder / "checkpoint",
-        folder / "curves",
-    )
+    data = splits(rows(count), rows(20, 100) if validation is None else validation)
+    return fine_tune(data, options, folder / "state", folder / "checkpoint", folder / "curves")
 
 
 def serve(checkpoint: Path, variant: str = "fp32") -> Path:

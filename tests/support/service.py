@@ -28,7 +28,7 @@ class Server:
             text=True,
         )
         self._lines: Queue[str | None] = Queue()
-        # Read all the time: a service whose log nobody takes away comes to a halt.
+        # Read all the time: a service whose log nobody reads blocks when the pipe is full.
         Thread(target=self._read, daemon=True).start()
 
     def __enter__(self) -> Self:

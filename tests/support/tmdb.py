@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zlib
+from base64 import b64decode
 from bisect import bisect_left
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -22,6 +24,7 @@ from aiohttp import web
 
 KEY = "k3y-of-the-tests"
 PAGE = 100
+RETRY_AFTER = ["0", "0.1", "soon", "Wed, 21 Oct 2015 07:28:00 +99999999999999999999"]
 
 
 @dataclass
@@ -38,6 +41,13 @@ class Settings:
     stall: float = 30.0  # seconds that a stalled answer takes
     broken: list[int] = field(default_factory=list)  # always HTTP 500
     odd: list[int] = field(default_factory=list)  # JSON of another shape
+    odd_share: float = 0.0  # share of the answers that hold an impossible value
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)  # id: values in place of the movie's own
+    codes: dict[str, int] = field(default_factory=dict)  # id: TMDB's status code, under HTTP 200
+    bombs: list[int] = field(default_factory=list)  # 200 MB in a gzip answer of 200 kB
+    changes: dict[str, Any] = field(default_factory=dict)  # values in place of those of /movie/changes
+    export: str | None = None  # the export's bytes in base64, in place of the real ones
+    export_encoding: str | None = None  # the export's Content-Encoding
     crew: int = 20  # people in the credits, which are most of an answer's bytes
     ceiling: int | None = None  # requests in any second above which the answer is 429
     seed: int = 0
@@ -79,6 +89,37 @@ def details(movie_id: int, settings: Settings) -> dict[str, Any]:
             + [{"id": n, "name": f"Hand {n}", "job": "Editor"} for n in range(settings.crew // 2)],
         },
     }
+
+
+# Values that no movie has; None stands for the number of the movie plus one.
+ODD_VALUES: list[dict[str, Any]] = [
+    {"vote_count": 10**30},
+    {"vote_count": -1},
+    {"vote_average": 10.5},
+    {"runtime": 1e12},
+    {"popularity": float("inf")},
+    {"release_date": "99999-12-31"},
+    {"release_date": "0001-01-01"},
+    {"title": "a" * 2_001},
+    {"genres": [{"name": "Drama"}] * 1_001},
+    {"credits": {"cast": [{"name": "Player", "order": 10**30}]}},
+    {"adult": "no"},
+    {"id": None},
+    {"id": 10**30},
+]
+
+
+def with_values(found: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The details with other values; see `ODD_VALUES`."""
+    return found | {name: found["id"] + 1 if value is None else value for name, value in values.items()}
+
+
+def bomb() -> bytes:
+    """200 MB of JSON, compressed."""
+    packer = zlib.compressobj(wbits=31)
+    return b"".join(
+        [packer.compress(b'{"title": "'), *(packer.compress(b"a" * 1_000_000) for _ in range(200)), packer.flush()]
+    )
 
 
 def exported(settings: Settings, day: str) -> bytes:
@@ -139,17 +180,34 @@ class Handler:
             return await self.fault(request, movie_id)
         if movie_id in self.settings.gone:
             return web.json_response({"status_code": 34, "success": False}, status=404)
-        self.served[movie_id] = self.served.get(movie_id, 0) + 1
         found = details(movie_id, self.settings)
+        if self.random.random() < self.settings.odd_share:
+            return web.json_response(with_values(found, self.random.choice(ODD_VALUES)))
+        if str(movie_id) in self.settings.codes:
+            return web.json_response({"success": False, "status_code": self.settings.codes[str(movie_id)]})
+        if movie_id in self.settings.bombs:
+            return web.Response(body=bomb(), content_type="application/json", headers={"Content-Encoding": "gzip"})
+        self.served[movie_id] = self.served.get(movie_id, 0) + 1
+        found = with_values(found, self.settings.values.get(str(movie_id), {}))
         if movie_id in self.settings.odd:
             found |= {"genres": "Drama"}
         return web.json_response(found)
 
     async def fault(self, request: web.Request, movie_id: int) -> web.StreamResponse:
-        kind = self.random.choice(["429", "429 after", "500", "502", "503", "reset", "cut", "short", "page", "stall"])
+        kind = self.random.choice(
+            [
+                *("429", "429 after", "500", "502", "503", "reset", "cut", "short", "page", "stall"),
+                *("later", "no gzip", "half a gzip"),
+            ]
+        )
         body = json.dumps(details(movie_id, self.settings)).encode()
         if kind == "429 after":
-            return web.Response(status=429, headers={"Retry-After": self.random.choice(["0", "0.1"])})
+            return web.Response(status=429, headers={"Retry-After": self.random.choice(RETRY_AFTER)})
+        if kind == "later":
+            return web.json_response({"success": False, "status_code": 25})
+        if kind.endswith("gzip"):
+            packed = body if kind == "no gzip" else gzip.compress(body)[:200]
+            return web.Response(body=packed, content_type="application/json", headers={"Content-Encoding": "gzip"})
         if kind.isdigit():
             return web.Response(status=int(kind))
         if kind == "page":
@@ -182,13 +240,17 @@ class Handler:
                 "total_pages": max(1, -(-len(found) // PAGE)),
                 "total_results": len(found),
             }
+            | self.settings.changes
         )
 
     async def export(self, request: web.Request) -> web.Response:
         day = "{year}-{month}-{day}".format(**request.match_info)
         if day > self.settings.day:
             return web.Response(status=403, text="<Error><Code>AccessDenied</Code></Error>")
-        return web.Response(body=exported(self.settings, day), content_type="application/gzip")
+        body = exported(self.settings, day) if self.settings.export is None else b64decode(self.settings.export)
+        encoding = self.settings.export_encoding
+        headers = {"Content-Encoding": encoding} if encoding else {}
+        return web.Response(body=body, content_type="application/gzip", headers=headers)
 
     async def statistics(self, request: web.Request) -> web.Response:
         return web.json_response({"moments": self.moments, "asked": self.asked, "served": self.served})

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,18 @@ from transformers import AutoModelForSequenceClassification
 from movie_ratings.core.errors import UserError
 from movie_ratings.model import checkpoint
 from movie_ratings.model.head import OUTPUTS, Head
-from movie_ratings.movies.record import LABELLED, MOVIE
+from movie_ratings.movies.record import LABELLED
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS, PLOT, TextFormat, has
 from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.training import frozen, pretrained
-from movie_ratings.training.dataset import Collator, Rows, drop_fields, known_fields, vote_weights
-from movie_ratings.training.fine_tune import _last_save, fine_tune
-from movie_ratings.training.inference import ClassLogits
+from movie_ratings.training import answerings, frozen, pretrained
+from movie_ratings.training.dataset import Collator, TrainingDataset, drop_fields, known_fields, vote_weights
+from movie_ratings.training.fine_tune import fine_tune
+from movie_ratings.training.trainer import last_save
+from movie_ratings.training.transformer import Transformer
 from tests.support.builders import learnable
-from tests.support.checkpoints import THRESHOLDS, deberta_as_on_the_hub, rows, run, serve
+from tests.support.checkpoints import THRESHOLDS, deberta_as_on_the_hub, rows, run, serve, splits
 
 Build = Callable[..., Params]
 
@@ -90,7 +90,8 @@ def test_a_model_that_learnt_nothing_is_told_of(
 def test_training_and_serving_see_the_same_tokens(options: Build, served_model: Path, tmp_path: Path) -> None:
     chosen, classifier = options(), Classifier.load(served_model)
     tokenizer = pretrained.load_tokenizer(chosen.model.name)
-    trained_on = Rows(rows(32), rows(1), tokenizer, classifier.metadata.text, chosen, tmp_path).input_ids[:32]
+    text, data = classifier.metadata.text, splits(rows(32), rows(1))
+    trained_on = TrainingDataset(data, tokenizer, text, chosen, tmp_path).input_ids[:32]
     assert classifier.encode(rows(32).to_pylist()) == [ids.tolist() for ids in trained_on]
 
 
@@ -104,7 +105,8 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     options: Build, tmp_path: Path, tiny_model: Path
 ) -> None:
     model, tokenizer = pretrained.load_model(str(tiny_model), 0), pretrained.load_tokenizer(str(tiny_model))
-    data = Rows(rows(32), rows(20, 100), tokenizer, TextFormat(("title", "summary"), 32), options(), tmp_path)
+    text = TextFormat(("title", "summary"), 32)
+    data = TrainingDataset(splits(rows(32), rows(20, 100)), tokenizer, text, options(), tmp_path)
     frozen.freeze(model, 1)
     features = frozen.compute_features(model, 1, data.input_ids, 0, tmp_path / "features.npy")
     batch = Collator(0, features)([data[n] for n in range(8)])
@@ -112,8 +114,8 @@ def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     with frozen.upper_part(model, 1), torch.inference_mode():
         model.eval()
         found = model(**batch).logits.numpy()
-    whole = ClassLogits(model, Head("cross_entropy", 6.0, 1.0), THRESHOLDS)
-    assert np.allclose(found, whole.of(data.input_ids[:8], 0), atol=2e-3)
+    whole = Transformer(model, tokenizer, Head("cross_entropy", 6.0, 1.0), text, THRESHOLDS)
+    assert np.allclose(found, whole.logits(rows(8).to_pylist()), atol=2e-3)
 
     run(options(train__freeze_layers=1), tmp_path)
     before = AutoModelForSequenceClassification.from_pretrained(tiny_model).state_dict()
@@ -131,7 +133,7 @@ def test_a_field_that_no_training_movie_has_is_not_read(
     assert checkpoint.read(tmp_path / "checkpoint").text.fields == ("title", "genres", "runtime", "summary")
     told = "no training movie has year, spoken_languages, directors, cast: the model does not read them"
     assert told in capsys.readouterr().err
-    table = pa.Table.from_pylist([{"genres": [], "release_date": None, "cast": []}, {"cast": ["A"]}], MOVIE)
+    table = pa.Table.from_pylist([{"genres": [], "year": None, "cast": []}, {"cast": ["A"]}], LABELLED)
     assert known_fields(table, FIELDS) == ["title", "genres", "cast", "summary"]
 
 
@@ -147,7 +149,7 @@ def test_validation_movies_are_answered_alike_however_many_at_a_time(
 ) -> None:
     found = []
     for chunk in (5_000, 7):
-        monkeypatch.setattr("movie_ratings.training.fine_tune.CHUNK", chunk)
+        monkeypatch.setattr(answerings, "CHUNK", chunk)
         found.append(run(options(), tmp_path / str(chunk))["validation"])
     for view in ("facts", "plot"):
         for name in ("balanced_accuracy", "macro_f1", "log_loss"):
@@ -208,7 +210,7 @@ def test_a_save_without_its_state_is_not_continued_from(tmp_path: Path) -> None:
     for step, state in ((5, json.dumps({"global_step": 5})), (9, '{"glob')):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert _last_save(tmp_path) == str(tmp_path / "checkpoint-5")
+    assert last_save(tmp_path) == str(tmp_path / "checkpoint-5")
 
 
 @pytest.mark.slow
@@ -227,7 +229,7 @@ def test_deberta_v3_trains_in_full_precision(options: Build, tmp_path: Path, fre
 
 FACTS = [field for field in FIELDS if field not in PLOT]
 WHOLE = {
-    "release_date": date(1999, 3, 31), "runtime": 100, "spoken_languages": ["English"], "directors": ["A B"],
+    "year": 1999, "runtime": 100, "spoken_languages": ["English"], "directors": ["A B"],
     "cast": ["C D"],
 }  # fmt: skip
 
@@ -248,7 +250,8 @@ def test_each_epoch_leaves_facts_out_of_other_movies(options: Build, tmp_path: P
     table = rows(200).set_column(
         LABELLED.get_field_index("runtime"), LABELLED.field("runtime"), pa.array([100] * 200, pa.int32())
     )
-    data = Rows(table, rows(20, 300), tokenizer, TextFormat(FIELDS, 32), options(train__epochs=2), tmp_path)
+    text = TextFormat(FIELDS, 32)
+    data = TrainingDataset(splits(table, rows(20, 300)), tokenizer, text, options(train__epochs=2), tmp_path)
 
     def dropped(epoch: int) -> list[bool]:
         data.set_epoch(epoch)
@@ -281,7 +284,7 @@ def test_a_fact_changes_the_answer_and_may_be_left_out(options: Build, tmp_path:
         [m | {"rating": m["vote_average"], "label": label} for m, label in zip(movies, labels, strict=True)], LABELLED
     )
     chosen = options(text__fields=["title", "runtime", "summary"])
-    fine_tune(table, table.slice(0, 100), THRESHOLDS, {}, chosen, tmp_path / "state", tmp_path / "checkpoint")
+    fine_tune(splits(table, table.slice(0, 100)), chosen, tmp_path / "state", tmp_path / "checkpoint")
     classifier = Classifier.load(serve(tmp_path / "checkpoint"))
     asked = [{"title": "Film", "summary": "A story.", "runtime": runtime} for runtime in (80, 160)]
     bad, good = classifier.logits(asked)[1].argmax(axis=1)

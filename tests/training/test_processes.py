@@ -62,7 +62,7 @@ def test_two_processes_train_as_one_does(raw_params: dict[str, Any], tmp_path: P
         (tmp_path / name).mkdir()
         prepare(tmp_path / name, raw_params, tiny_model, count=240, epochs=5)
         assert finish(tmp_path / name, command)[0].count("models/checkpoint written") == 1
-        found[name] = json.loads((tmp_path / name / "metrics/train.json").read_text())
+        found[name] = json.loads((tmp_path / name / "metrics/details/train.json").read_text())
     one, two = found["one"], found["two"]
     assert one["epochs"] == two["epochs"] == 5
     assert one["selection_score"] > 0.8

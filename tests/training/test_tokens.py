@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.record import WITH_YEAR
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import TextFormat, encode
 from movie_ratings.training import pretrained, tokens
@@ -17,7 +17,7 @@ TEXT = TextFormat(("title", "runtime", "summary"), 24)
 
 @pytest.fixture
 def movies() -> Movies:
-    return Movies(pa.Table.from_pylist([m | {"runtime": 90 + n} for n, m in enumerate(learnable(50))], MOVIE))
+    return Movies(pa.Table.from_pylist([m | {"runtime": 90 + n} for n, m in enumerate(learnable(50))], WITH_YEAR))
 
 
 def test_the_file_holds_what_serving_would_make(

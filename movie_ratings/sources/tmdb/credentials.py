@@ -1,4 +1,4 @@
-"""The user's key to TMDB: from the environment, and never where somebody could read it."""
+"""The user's key to TMDB, read from the environment and kept out of every message and file."""
 
 import os
 import re
@@ -12,17 +12,17 @@ from movie_ratings.core.errors import UserError
 
 @dataclass(frozen=True)
 class Credentials:
-    """How TMDB knows us: a v3 key in the query, or a v4 token in a header."""
+    """The proof of identity in each request: a v3 key in the query, or a v4 token in a header."""
 
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def load() -> Credentials:
-    """From TMDB_ACCESS_TOKEN or TMDB_API_KEY, in the environment or in the file ``.env``.
+    """Read TMDB_ACCESS_TOKEN or TMDB_API_KEY from the environment or from the file ``.env``.
 
     Raises:
-        UserError: neither is there, or it cannot be a key.
+        UserError: neither is set, or the value cannot be a key.
     """
     if token := _value("TMDB_ACCESS_TOKEN"):
         return Credentials(headers={"Authorization": f"Bearer {token}"})

@@ -1,11 +1,39 @@
-"""What TMDB says of one movie: the part of its answer that we read, strict about types and tolerant about absence."""
+"""One movie as TMDB describes it: the fields that the project reads, with the values that they may have.
+
+A field may be absent. A field of another type, or a value out of range, makes the whole answer invalid: the archive
+stores valid answers alone, and every stored answer is validated again when it is read.
+"""
 
 from collections.abc import Iterable
-from typing import Any
+from datetime import date
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from movie_ratings.sources.values import day, minutes
+
+FIRST_YEAR: Final = 1800  # TMDB's oldest film is of 1874
+LAST_YEAR: Final = 2200
+
+Id = Annotated[int, Field(gt=0, lt=2**63)]  # the archive and the movie record store 64 bits
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Name = Annotated[str, Field(max_length=1_000)]
+Title = Annotated[str, Field(max_length=2_000)]
+Overview = Annotated[str, Field(max_length=100_000)]
+Language = Annotated[str, Field(max_length=35)]  # the longest BCP 47 tag that every reader must accept
+
+
+def _possible_day(text: str) -> str:
+    """Refuse text that is neither empty, as TMDB writes an unknown day, nor a day on which a film can be released."""
+    if not text:
+        return text
+    try:
+        year = date.fromisoformat(text).year
+    except ValueError:
+        raise ValueError("expected YYYY-MM-DD") from None
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise ValueError(f"expected a year from {FIRST_YEAR} to {LAST_YEAR}")
+    return text
 
 
 class _Shape(BaseModel):
@@ -15,54 +43,78 @@ class _Shape(BaseModel):
 class Named(_Shape):
     """A genre or a language."""
 
-    name: str | None = None
+    name: Name | None = None
 
 
 class Cast(_Shape):
-    """One who plays; ``order`` is the place in the billing."""
+    """An actor; ``order`` is the place in the billing."""
 
-    name: str | None = None
-    order: int | None = None
+    name: Name | None = None
+    order: Int64 | None = None
 
 
 class Crew(_Shape):
-    """One who makes."""
+    """A member of the crew."""
 
-    name: str | None = None
-    job: str | None = None
+    name: Name | None = None
+    job: Name | None = None
 
 
 class Credits(_Shape):
-    """Those who play and those who make."""
+    """The cast and the crew. The longest real lists have a few thousand entries."""
 
-    cast: list[Cast] | None = None
-    crew: list[Crew] | None = None
+    cast: Annotated[list[Cast], Field(max_length=20_000)] | None = None
+    crew: Annotated[list[Crew], Field(max_length=20_000)] | None = None
 
 
 class Details(_Shape):
     """The answer to ``/movie/{id}?append_to_response=credits``."""
 
-    id: int
-    title: str | None = None
-    original_title: str | None = None
-    overview: str | None = None
-    genres: list[Named] | None = None
-    spoken_languages: list[Named] | None = None
-    original_language: str | None = None
-    release_date: str | None = None
-    runtime: float | None = None
-    vote_average: float | None = None
-    vote_count: int | None = None
-    popularity: float | None = None
+    id: Id
+    title: Title | None = None
+    original_title: Title | None = None
+    overview: Overview | None = None
+    genres: Annotated[list[Named], Field(max_length=1_000)] | None = None
+    spoken_languages: Annotated[list[Named], Field(max_length=1_000)] | None = None
+    original_language: Language | None = None
+    release_date: Annotated[str, Field(max_length=10), AfterValidator(_possible_day)] | None = None
+    runtime: Annotated[float, Field(ge=0, le=1_000_000)] | None = None  # minutes; the longest film has 51,420
+    vote_average: Annotated[float, Field(ge=0, le=10)] | None = None
+    vote_count: Annotated[int, Field(ge=0, le=10_000_000_000)] | None = None  # more than there are people
+    popularity: Annotated[float, Field(ge=0)] | None = None
     adult: bool | None = None
     credits: Credits | None = None
 
+    @model_validator(mode="after")
+    def _is_requested(self, info: ValidationInfo) -> Self:
+        requested = (info.context or {}).get("id", self.id)
+        if self.id != requested:
+            raise ValueError(f"the answer describes movie {self.id}, the request was for {requested}")
+        return self
+
+
+def parse(text: bytes, movie_id: int) -> Details:
+    """Read the description of the movie ``movie_id`` from JSON.
+
+    Raises:
+        pydantic.ValidationError: ``text`` is not JSON, a value has another type or is out of range, or the description
+            is of another movie.
+    """
+    return Details.model_validate_json(text, context={"id": movie_id})
+
+
+def in_one_line(error: ValidationError) -> str:
+    """The first invalid field and the reason, without the value."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    return f"{key}{': ' if key else ''}{first['msg'].removeprefix('Value error, ')}"
+
 
 def movie(details: Details, cast_size: int) -> dict[str, Any]:
-    """The movie record: the first ``cast_size`` of the billing; empty text and a runtime of 0 are null."""
+    """The movie record: the first ``cast_size`` names of the billing; empty text and a runtime of 0 are null."""
     people = details.credits or Credits()
     unbilled = len(people.cast or [])
-    billing = sorted(people.cast or [], key=lambda who: unbilled if who.order is None else who.order)
+    billing = sorted(people.cast or [], key=lambda actor: unbilled if actor.order is None else actor.order)
     return {
         "id": details.id,
         "source": "tmdb",
@@ -73,7 +125,7 @@ def movie(details: Details, cast_size: int) -> dict[str, Any]:
         "spoken_languages": _names(details.spoken_languages),
         "original_language": details.original_language or None,
         "cast": None if people.cast is None else _names(billing[:cast_size]),
-        "directors": None if people.crew is None else _names(who for who in people.crew if who.job == "Director"),
+        "directors": None if people.crew is None else _names(one for one in people.crew if one.job == "Director"),
         "release_date": day(details.release_date),
         "runtime": minutes(details.runtime),
         "vote_average": details.vote_average,

@@ -1,4 +1,4 @@
-"""The rate at which requests leave, shared by every worker."""
+"""The rate of requests, shared by all workers."""
 
 import asyncio
 import time
@@ -8,8 +8,8 @@ from collections.abc import Callable
 class RateLimit:
     """A token bucket: at most ``per_second`` requests a second, evenly spaced but for a burst of a fiftieth of that.
 
-    It is the generic cell rate algorithm (ITU-T I.371): the next free moment is all the state there is. Workers reserve
-    their moments in the order in which they ask, so that a late one does not slow the others down.
+    The generic cell rate algorithm (ITU-T I.371), whose only state is the next free moment. Workers reserve moments in
+    the order of their calls, so that a late worker does not slow the others down.
     """
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic):
@@ -30,6 +30,6 @@ class RateLimit:
                 return
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for so long: those who wait already queue again behind the pause."""
+        """Hold all requests back for ``seconds``, including requests that wait already."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
         self._next = max(self._next, self._paused_until)

@@ -1,4 +1,4 @@
-"""Answers as JSON, those that refuse included: one shape, whoever refuses."""
+"""JSON responses. A refusal has one shape, whichever part of the service refuses."""
 
 import json
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ RETRY_AFTER: Final = 1  # seconds
 
 
 def as_json(content: Any, status: int = 200) -> Response:
-    """An answer in ASCII: half a surrogate pair out of a request cannot be written in any other way."""
+    """A JSON response in ASCII: half a surrogate pair from a request could not be encoded otherwise."""
     return Response(json.dumps(content, allow_nan=False), status, media_type="application/json")
 
 
 def problem(status: int, detail: str, faults: Sequence[dict[str, str]] = ()) -> Response:
-    """Why a request was not answered, as `serving.schemas.Problem`."""
+    """The reason why a request is refused, in the shape of `serving.schemas.Problem`."""
     response = as_json({"detail": detail, "faults": list(faults)}, status)
     if status == 413:
         response.headers["Connection"] = "close"

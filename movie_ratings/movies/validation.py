@@ -1,0 +1,62 @@
+"""The one check of a movie that comes from outside: from the API, the page, the command line or a file.
+
+`validated` is the only way to a `ValidMovie`. What predicts (the classifier's inner methods, the batches of the
+service, the bulk engine, Ray's workers) takes a `ValidMovie` and checks nothing again.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NewType
+
+from movie_ratings.core.errors import UserError
+from movie_ratings.movies.text import NAMES, normalise
+
+RANGES: Final = {"year": (1870, 2100), "runtime": (0, 10_000)}  # years, minutes
+
+# A movie whose fields have the types and ranges that `movie_ratings.movies.text` reads.
+ValidMovie = NewType("ValidMovie", Mapping[str, Any])
+
+
+class MovieError(UserError):
+    """A field of a movie cannot be read.
+
+    ``field`` is the name of the field, ``reason`` a sentence that names the field too and quotes the value. The message
+    is the reason alone: the code that knows where the movie came from adds the place, with `at`.
+    """
+
+    def __init__(self, field: str, reason: str):
+        super().__init__(reason)
+        self.field, self.reason = field, reason
+
+    def at(self, place: str) -> UserError:
+        """The error with the place of the movie in front: "movies.csv line 3: title must be text, found 7"."""
+        return UserError(f"{place}: {self.reason}")
+
+
+def validated(movie: Mapping[str, Any]) -> ValidMovie:
+    """The movie itself, once its fields are checked.
+
+    A field may be absent, None or empty, and a number may be NaN: all of these mean "not known". Title and summary may
+    not both be unknown. Fields that no model reads are not checked.
+
+    Raises:
+        MovieError: a field has the wrong type or lies outside its range, or title and summary are both empty.
+    """
+    for field in ("title", "summary"):
+        if not isinstance(movie.get(field) or "", str):
+            raise MovieError(field, f"{field} must be text, found {movie[field]!r}")
+    for field in NAMES:
+        found = movie.get(field) or []
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise MovieError(field, f"{field} must be a list of names, found {found!r}")
+    for field, (least, most) in RANGES.items():
+        value = movie.get(field)
+        # NaN stands for a missing number in tables.
+        if value is not None and value == value and not (_is_whole(value) and least <= value <= most):
+            raise MovieError(field, f"{field} must be a whole number from {least} to {most:,}, found {value!r}")
+    if not normalise(movie.get("title") or "") and not normalise(movie.get("summary") or ""):
+        raise MovieError("title", "title and summary are both empty")
+    return ValidMovie(movie)
+
+
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))

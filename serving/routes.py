@@ -1,0 +1,117 @@
+"""The routes, in three groups: the present API, the two routes of the original service, and operation."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from movie_ratings.movies.validation import MovieError, ValidMovie, validated
+from serving.responses import as_json, problem
+from serving.schemas import (
+    ColumnsRequest,
+    Health,
+    ModelCard,
+    PredictRequest,
+    PredictResponse,
+    Problem,
+    RatingsResponse,
+    Status,
+)
+from serving.service import Service, model_card
+
+REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    400: {"model": Problem, "description": "Not JSON"},
+    401: {"model": Problem, "description": "No API key, or a wrong one, where the service requires one"},
+    413: {"model": Problem, "description": "The body is too large"},
+    422: {"model": Problem, "description": "A field is wrong; `faults` names it"},
+    503: {
+        "model": Problem,
+        "description": "Too many requests at once; try again",
+        "headers": {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}},
+    },
+}
+
+
+def v1(service: Service) -> APIRouter:
+    """The present API."""
+    router = APIRouter(prefix="/v1", tags=["v1"])
+
+    @router.post("/predict", response_model=PredictResponse, responses=REFUSALS)
+    async def predict(request: PredictRequest) -> Response:
+        """Label and calibrated probabilities of each movie."""
+        movies = _validated((m.model_dump() for m in request.movies), lambda number, field: ("movies", number, field))
+        found = await service.predict(movies)
+        return as_json({"predictions": [p._asdict() for p in found.predictions], "model_version": found.version})
+
+    @router.get("/model", response_model=ModelCard, responses={401: REFUSALS[401]})
+    async def model() -> Response:
+        """Version, thresholds, text format, calibration, metrics and origin of the model that answers."""
+        return as_json(model_card(service.classifier))
+
+    return router
+
+
+def original(service: Service) -> APIRouter:
+    """The routes of the service that this project replaces, for its clients."""
+    router = APIRouter(tags=["original"])
+
+    @router.post("/classifier_post", response_model=RatingsResponse, responses=REFUSALS)
+    async def classifier_post(request: ColumnsRequest) -> Response:
+        """Labels of movies given as three lists of equal length; any string is accepted as a genre."""
+        for name in ("summary", "genres"):
+            if len(getattr(request, name)) != len(request.title):
+                reason = f"{len(getattr(request, name))} items, title has {len(request.title)}"
+                raise RequestValidationError([{"loc": ("body", name), "msg": reason}])
+        rows = zip(request.title, request.summary, request.genres, strict=True)
+        movies = _validated(
+            ({"title": title, "summary": summary, "genres": genres} for title, summary, genres in rows),
+            lambda number, field: (field, number),
+        )
+        found = await service.predict(movies)
+        return as_json({"ratings": [prediction.label for prediction in found.predictions]})
+
+    @router.get("/status", response_model=Status)
+    async def status() -> Response:
+        """That the service runs."""
+        return as_json({"working": "yes"})
+
+    return router
+
+
+def operation(service: Service) -> APIRouter:
+    """Routes for those who run the service."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz", response_model=Health)
+    async def healthz() -> Response:
+        """Whether the process is alive."""
+        return as_json({"status": "ok"})
+
+    @router.get("/readyz", response_model=Health, responses={503: REFUSALS[503]})
+    async def readyz() -> Response:
+        """Whether requests should be sent here: not while it is shutting down."""
+        return as_json({"status": "ok"}) if service.ready else problem(503, "shutting down")
+
+    @router.get("/metrics", response_class=PlainTextResponse)
+    async def prometheus() -> Response:
+        """Prometheus metrics."""
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _validated(
+    movies: Iterable[dict[str, Any]], location: Callable[[int, str], tuple[int | str, ...]]
+) -> list[ValidMovie]:
+    """The movies of a request, once they are checked; ``location`` of a movie's number and a field is its place."""
+    valid = []
+    for number, movie in enumerate(movies):
+        try:
+            valid.append(validated(movie))
+        except MovieError as error:
+            place = ("body", *location(number, error.field))
+            raise RequestValidationError([{"loc": place, "msg": error.reason}]) from None
+    return valid

@@ -1,0 +1,81 @@
+"""The service without HTTP: the model, the queue in front of it, the metrics, and whether it takes requests."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from movie_ratings.movies.labels import CLASSES
+from movie_ratings.movies.validation import ValidMovie
+from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.steps import Steps
+from serving.batching import CAPACITY, Batcher, Predictions
+from serving.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Service:
+    """What all routes and the page share. `close` must be called at the end.
+
+    ``ready`` is set to False when the process is about to stop, so that /readyz turns requests away.
+    """
+
+    def __init__(self, classifier: Classifier, capacity: int = CAPACITY):
+        self.metrics = Metrics()
+        self.ready = True
+        self._batcher = Batcher(classifier, capacity, self.metrics.batch.observe)
+        self.metrics.open.set_function(lambda: self._batcher.open)
+        self.metrics.show_model(classifier.version)
+
+    @property
+    def classifier(self) -> Classifier:
+        """The model that predicts now. What needs one model throughout takes it from `predict` or `run`."""
+        return self._batcher.classifier
+
+    @property
+    def full(self) -> bool:
+        """Whether even a request of one movie would be refused."""
+        return self._batcher.full
+
+    async def predict(self, movies: Sequence[ValidMovie]) -> Predictions:
+        """Predict ``movies``, all with one model.
+
+        Raises:
+            BusyError: the queue is full.
+        """
+        found = await self._batcher.predict(movies)
+        for prediction in found.predictions:
+            self.metrics.predictions.labels(prediction.label).inc()
+        return found
+
+    async def run(self, work: Callable[[Classifier], Steps[T]]) -> T:
+        """Run long work in steps, all with one model, between the requests of others.
+
+        Raises:
+            BusyError: too much long work is open.
+        """
+        return await self._batcher.run(work)
+
+    def swap(self, classifier: Classifier) -> None:
+        """Predict with another model from now on; what has begun ends with the model it began with."""
+        self._batcher.swap(classifier)
+        self.metrics.show_model(classifier.version)
+
+    def close(self) -> None:
+        """Finish the predictions that wait, then stop the queue."""
+        self._batcher.close()
+
+
+def model_card(classifier: Classifier) -> dict[str, Any]:
+    """The description of a model, in the shape of `serving.schemas.ModelCard`."""
+    metadata = asdict(classifier.metadata)
+    return {
+        "version": classifier.version,
+        "variant": classifier.variant,
+        "classes": list(CLASSES),
+        "thresholds": metadata["thresholds"],
+        "text": metadata["text"],
+        "answerings": metadata["answerings"],
+        "metrics": {"validation": classifier.validation},
+        "origin": metadata["origin"],
+    }

@@ -134,6 +134,7 @@ def test_every_movie_arrives_through_faults_of_every_kind(serve: Callable[..., S
     assert max(server.statistics()["served"].values()) == 1
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_lose_nothing(
     serve: Callable[..., Server], configured: Callable[..., dict[str, Any]], workspace: Path
 ) -> None:

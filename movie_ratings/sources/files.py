@@ -10,7 +10,7 @@ import pyarrow as pa
 from movie_ratings.core import paths
 from movie_ratings.params import Fetch
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.tables.records import movies, require_few_broken
+from movie_ratings.sources.tables.records import record_batches, require_few_broken
 from movie_ratings.sources.tables.table import tables
 
 INPUTS: Final = Path(paths.INPUTS)  # a dependency of the stage in dvc.yaml
@@ -28,5 +28,5 @@ def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
         if not Path(path).absolute().is_relative_to(INPUTS.absolute()):
             print(f"{path}: not in {INPUTS}/, so that dvc will not see when it changes", file=sys.stderr)
         for table in tables(Path(path)):
-            yield from movies(table, "files", options.mapping, options.rating_scale, report)
+            yield from record_batches(table, "files", options.mapping, options.rating_scale, report)
     require_few_broken("files", report, options.max_bad_share)

@@ -139,7 +139,7 @@ def test_a_field_that_no_training_movie_has_is_not_read(
 
 def test_hidden_states_that_do_not_fit_on_the_disk_are_refused_before_they_are_computed(tmp_path: Path) -> None:
     frozen.require_room(tmp_path, 1_000)
-    with pytest.raises(UserError, match=r"train\.freeze_layers: .* 1,000,000,000 GB in .* are free; set it to 0"):
+    with pytest.raises(UserError, match=r"train\.freeze_layers: .* 1,000,000,000\.0 GB in .* are free; set it to 0"):
         frozen.require_room(tmp_path, 10**18)
 
 

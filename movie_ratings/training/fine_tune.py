@@ -51,7 +51,8 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
     transformer = Transformer(model, tokenizer, head, text, data.thresholds)
     if options.train.freeze_layers:
         frozen.freeze(model, options.train.freeze_layers)
-    part, alphas = None, {}
+    part: LinearPart | None = None
+    alphas: dict[str, float] = {}
     # Before the training, which takes longest, comes everything else that can fail.
     with arguments.main_process_first(local=False):
         if processes.is_first():

@@ -70,9 +70,17 @@ ARCHITECTURES: Final[Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]
 }  # fmt: skip
 
 
+# Not among the fourteen: it pads on the left, and its configuration sets no limit to the length of a text.
+XLNET: Final = (
+    "xlnet",
+    BERT,
+    {"d_model": 32, "n_layer": 4, "n_head": 2, "d_inner": 64, "initializer_range": 0.2},
+)
+
+
 def build(folder: Path, name: str) -> Path:
-    """The folder of one of `ARCHITECTURES`, as on the hub."""
-    kind, special, shape = ARCHITECTURES[name]
+    """The folder of one of `ARCHITECTURES`, or of `XLNET`, as on the hub."""
+    kind, special, shape = XLNET if name == "xlnet" else ARCHITECTURES[name]
     tokenizer = _tokenizer(special)
     ends = {"bos_token_id": 0, "eos_token_id": 0} if len(special) == 1 else {}
     pad = {"pad_token_id": tokenizer.pad_token_id} if tokenizer.pad_token else {}

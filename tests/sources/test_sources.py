@@ -182,3 +182,29 @@ def test_days_are_days() -> None:
     assert day("soon") is None
     assert minutes("0.0") is None
     assert minutes(98.0) == 98
+
+
+@pytest.mark.parametrize(
+    ("source", "group", "changes"),
+    [
+        ("files", "files", {"paths": ["{}/a"]}),
+        ("hub", "hub", {"name": "{}/a"}),
+        ("tmdb", "tmdb", {"ids": "file", "ids_path": "{}/a"}),
+        ("tmdb", "tmdb", {"ids": "movielens", "ids_path": "{}/a"}),
+    ],
+)
+def test_what_dvc_does_not_see_is_named(
+    raw_params: dict[str, Any], workspace: Path, source: str, group: str, changes: dict[str, Any]
+) -> None:
+    for folder in ("inputs", "elsewhere"):
+        (workspace / folder / "a").mkdir(parents=True)
+        raw_params["fetch"]["source"] = source
+        raw_params["fetch"][group] |= json.loads(json.dumps(changes).replace("{}", folder))
+        expected = [] if folder == "inputs" else ["elsewhere/a"]
+        assert sources.unseen(params.parse(raw_params).fetch) == expected
+
+
+def test_a_data_set_of_the_hub_is_no_folder(raw_params: dict[str, Any], workspace: Path) -> None:
+    raw_params["fetch"]["source"] = "hub"
+    raw_params["fetch"]["hub"]["name"] = "someone/movies"
+    assert sources.unseen(params.parse(raw_params).fetch) == []

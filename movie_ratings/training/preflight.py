@@ -25,7 +25,7 @@ def check(transformer: Transformer, row: Ids, options: Train) -> None:
 
     The model is exported to ONNX as the export stage does. Graph and model then predict texts of several lengths, up to
     ``text.max_length``: a graph can hold on to the length that it was exported with, and padding can change a
-    prediction. For the default model, this takes about two seconds on two cores.
+    prediction. For the default model, this takes four to five seconds.
 
     Raises:
         UserError: the model cannot be trained with these parameters, or cannot be served.

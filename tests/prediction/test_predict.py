@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.movies.text import FIELDS
+from movie_ratings.movies.text import FIELDS, FORMAT
 from movie_ratings.prediction import movie_files
 from movie_ratings.prediction.bulk import BATCH
 from movie_ratings.prediction.classifier import Classifier
@@ -269,7 +269,7 @@ def test_a_model_that_is_missing_or_of_another_format_is_named(trained: Path) ->
     path.write_text(json.dumps(found | {"text_format": 99}))
     with pytest.raises(UserError, match="text format 99, this code writes 2"):
         Classifier.load(trained)
-    path.write_text(json.dumps({"text_format": 2}))
+    path.write_text(json.dumps({"text_format": FORMAT}))
     with pytest.raises(UserError, match=r"movie_ratings\.json: not a checkpoint's metadata"):
         Classifier.load(trained)
     del found["served"]

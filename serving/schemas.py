@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from movie_ratings.movies.validation import RANGES
 
 MAX_MOVIES: Final = 128  # in a request
+MAX_COLUMNS: Final = 2_000  # movies in a request of the original's clients: their service had no limit
 MAX_TITLE: Final = 500  # characters
 MAX_SUMMARY: Final = 20_000
 MAX_NAMES: Final = 50
@@ -104,9 +105,9 @@ class ColumnsRequest(BaseModel):
         }
     )
 
-    title: Annotated[list[Title], Field(max_length=MAX_MOVIES)]
-    summary: Annotated[list[Summary], Field(max_length=MAX_MOVIES)]
-    genres: Annotated[list[Names], Field(max_length=MAX_MOVIES)]
+    title: Annotated[list[Title], Field(max_length=MAX_COLUMNS)]
+    summary: Annotated[list[Summary], Field(max_length=MAX_COLUMNS)]
+    genres: Annotated[list[Names], Field(max_length=MAX_COLUMNS)]
 
 
 class RatingsResponse(BaseModel):

@@ -11,10 +11,11 @@ import gradio as gr
 from fastapi import FastAPI
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.movies.validation import ValidMovie, validated
+from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explain_in_steps
 from movie_ratings.prediction.steps import Steps
+from serving import schemas
 from serving.batching import BusyError
 from serving.schemas import MAX_SUMMARY, MAX_TITLE
 from serving.service import Service, model_card
@@ -61,7 +62,7 @@ def build(service: Service) -> gr.Blocks:
             _many_movies(service)
         with gr.Tab("The model"):
             card = gr.Markdown(_card(service.classifier))
-        gr.Markdown(f"<small>{ATTRIBUTION} [API documentation](/docs)</small>")
+        gr.Markdown(f"<small>{ATTRIBUTION} [API documentation](docs)</small>")
         # The model may have been swapped since the page was built.
         page.load(lambda: _card(service.classifier), None, card, api_visibility="private")
     return page
@@ -70,7 +71,7 @@ def build(service: Service) -> gr.Blocks:
 def _one_movie(service: Service) -> None:
     async def predict(title: str, summary: str, genres: list[str] | None, *facts: Any) -> tuple[Any, ...]:
         try:
-            movie = validated({"title": title, "summary": summary, "genres": genres or []} | _facts(*facts))
+            movie = schemas.checked({"title": title, "summary": summary, "genres": genres or []} | _facts(*facts))
             found, version = await service.run(lambda classifier: _explained(classifier, movie))
         except UserError as error:
             raise _error(_sentence(str(error))) from None

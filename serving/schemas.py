@@ -3,11 +3,12 @@
 Types and lengths are those of the JSON alone; a movie in it is then checked by `movie_ratings.movies.validation`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from movie_ratings.movies.validation import RANGES
+from movie_ratings.movies.validation import RANGES, MovieError, ValidMovie, validated
 
 MAX_MOVIES: Final = 128  # in a request
 MAX_COLUMNS: Final = 2_000  # movies in a request of the original's clients: their service had no limit
@@ -58,6 +59,22 @@ class Movie(BaseModel):
     spoken_languages: Annotated[Names, Field(description="each by its own name, as TMDB writes it: Français")] = []
     directors: Names = []
     cast: Annotated[Names, Field(description="in billing order")] = []
+
+
+def checked(movie: Mapping[str, Any]) -> ValidMovie:
+    """A movie that does not come as the JSON of a request, within the limits of those that do.
+
+    Raises:
+        MovieError: a field is wrong or too long.
+    """
+    valid = validated(movie)
+    try:
+        Movie.model_validate(movie)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        field = str(fault["loc"][0])
+        raise MovieError(field, f"{field}: {fault['msg'][:1].lower()}{fault['msg'][1:]}") from None
+    return valid
 
 
 class PredictRequest(BaseModel):

@@ -16,9 +16,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
+import resource
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -28,13 +33,17 @@ from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
 from serving import logs
-from serving.api import create_app
+from serving.api import Access, create_app
 from serving.batching import CAPACITY
+from serving.connections import Connection, Limits, Register
 from serving.loading import Hangups, load
 from serving.service import Service
 
 LOG: Final = logging.getLogger("serving")
-GRACE: Final = 30  # seconds to finish the open requests
+GRACE: Final = 6  # seconds to finish the open requests
+OWN_FILES: Final = 200  # files of the process that are no connections: the model, uploads, libraries
+ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.*:\[\]-]+")
+LAST: Final = 9.5  # seconds after which the process ends, whatever still runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +65,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--capacity", type=int, default=CAPACITY, help="number of movies that may wait (default: %(default)s)"
     )
+    parser.add_argument(
+        "--keep-alive",
+        type=float,
+        default=75.0,
+        metavar="SECONDS",
+        help="how long a connection may wait for its next request; longer than a load balancer keeps it, which is 60 "
+        "seconds for most (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--connections", type=int, default=Limits.connections, help="at the same time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--connections-per-client",
+        type=int,
+        default=Limits.connections_per_client,
+        metavar="CONNECTIONS",
+        help="of one address; 0 means no limit, as behind a proxy, which is the only client (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--root-path", default="", metavar="PATH", help="the path under which a proxy publishes the service: /movies"
+    )
+    parser.add_argument(
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="pages of this origin may send requests, such as https://example.com; may be repeated",
+    )
+    parser.add_argument(
+        "--frame-ancestor",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="pages of this origin may show the page in a frame; may be repeated",
+    )
     parser.add_argument("--no-page", action="store_true", help="serve the API without the page")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args(arguments)
@@ -68,33 +112,66 @@ def serve(options: argparse.Namespace) -> None:
     Raises:
         UserError: the model cannot be loaded, or the address cannot be listened on.
     """
-    if options.capacity < 1:
-        raise UserError(f"--capacity: at least 1, found {options.capacity}")
+    _check(options)
     key = os.environ.get("MOVIE_RATINGS_API_KEY") or None
     hangups = Hangups()
     classifier = load(options.model, options.rev)
     logs.set_up(options.log_level)
     service = Service(classifier, options.capacity)
-    app = create_app(service, key=key)
+    app = create_app(service, Access(key, options.root_path.rstrip("/"), options.cors_origin, options.frame_ancestor))
     if not (options.no_page or key):
         from serving.page import mount  # takes seconds to import
 
         app = mount(app, service)
+    limits = Limits(_with_files_for(options.connections), options.connections_per_client)
     config = uvicorn.Config(
         app,
+        http=partial(Connection, Register(limits, service.metrics)),  # type: ignore[arg-type]
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=options.keep_alive,
         timeout_graceful_shutdown=GRACE,
-        limit_concurrency=1_000,
     )
     with _listen(options.host, options.port) as listener:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(Server(config, service), listener, service, options, hangups))
         finally:
-            service.close()
+            stopped = service.close()
     LOG.info("stopped")
+    if not stopped:
+        _end_at_once()
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name, least in {"capacity": 1, "connections": 1, "connections_per_client": 0, "keep_alive": 0}.items():
+        if not getattr(options, name) >= least:
+            raise UserError(f"--{name.replace('_', '-')}: at least {least}, found {getattr(options, name)}")
+    if options.root_path and not options.root_path.startswith("/"):
+        raise UserError(f"--root-path: must begin with a slash, found {options.root_path}")
+    for option, origins in {"--cors-origin": options.cors_origin, "--frame-ancestor": options.frame_ancestor}.items():
+        for origin in origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise UserError(f"{option}: must be an origin such as https://example.com, found {origin}")
+
+
+def _with_files_for(connections: int) -> int:
+    """As many ``connections`` as the process may open files for, of which some are left for its own files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < connections + OWN_FILES:
+        soft = connections + OWN_FILES if hard == resource.RLIM_INFINITY else min(hard, connections + OWN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        connections = min(connections, max(soft - OWN_FILES, 1))
+    return connections
+
+
+def _end_at_once() -> None:
+    """End the process although a thread still runs, which could keep it from ending for as long as it likes."""
+    LOG.error("stopped before all work had ended")
+    logging.shutdown()
+    os._exit(1)
 
 
 class Server(uvicorn.Server):
@@ -115,6 +192,9 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:
         """The handler of SIGTERM and SIGINT."""
         self._service.ready = False
+        last = threading.Timer(LAST, _end_at_once)
+        last.daemon = True
+        last.start()
         super().handle_exit(sig, frame)
 
 

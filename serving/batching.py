@@ -1,12 +1,14 @@
 """Dynamic batching: one queue and one thread in front of the model.
 
-Requests that wait at the same time are predicted in one batch. Long work (an explanation, a table) runs in steps on the
-same thread: after each step it goes to the back of the queue, so that it never holds up a request by more than a step.
+Requests that wait at the same time are predicted in one batch. Long work (an explanation, a table, a request of more
+movies than a batch holds) runs in steps on the same thread. A batch of requests follows each step, so that long work
+holds up a batch by one step, however much of it is open.
 """
 
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,9 @@ from movie_ratings.prediction.steps import Steps
 
 BATCH: Final = 32  # movies in one batch: a larger one would make its first request wait longer and be hardly faster
 CAPACITY: Final = 64  # open movies: at a hundred predictions a second, a request waits little more than half a second
-LONG: Final = 4  # open pieces of long work: a request waits for at most one step of each
+LONG: Final = 4  # open pieces of long work; they take turns
+STALLED: Final = 30.0  # seconds of one batch or step after which something is wrong with the model or the machine
+CLOSING: Final = 2.0  # seconds to finish the requests that wait when the service stops
 LOG: Final = logging.getLogger("serving")
 
 T = TypeVar("T")
@@ -26,6 +30,10 @@ T = TypeVar("T")
 
 class BusyError(Exception):
     """The queue is full; the client should try again in a second."""
+
+
+class ModelError(Exception):
+    """The model failed in a way that no request explains, such as a panic of the tokenizer's native code."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +88,9 @@ class _Long:
 
 
 class Batcher:
-    """Predicts on one thread, from one queue of at most ``capacity`` movies and `LONG` pieces of long work.
+    """Predicts on one thread, from a queue of at most ``capacity`` movies and from at most `LONG` pieces of long work.
 
-    The queue is first in, first out, and requests are not split. A single request may be larger than the capacity if no
-    other is open. ``on_batch`` is called with the size of each batch.
+    The queue is first in, first out. ``on_batch`` is called with the size of each batch.
     """
 
     def __init__(
@@ -91,10 +98,12 @@ class Batcher:
     ):
         self.classifier = classifier
         self._capacity, self._on_batch = capacity, on_batch
-        self._queue: deque[_Request | _Long] = deque()
+        self._requests: deque[_Request] = deque()
+        self._jobs: deque[_Long] = deque()
         self._changed = threading.Condition()
         self._open = self._long = 0
         self._closing = False
+        self._since: float | None = None  # when the present batch or step began
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
         self._thread.start()
 
@@ -108,18 +117,29 @@ class Batcher:
         """Whether even a request of one movie would be refused."""
         return self._open >= self._capacity
 
+    @property
+    def working(self) -> bool:
+        """Whether requests are predicted: not after the thread ended, nor while one batch takes over `STALLED`."""
+        since = self._since
+        return self._thread.is_alive() and (since is None or time.monotonic() - since < STALLED)
+
     async def predict(self, movies: Sequence[ValidMovie]) -> Predictions:
-        """Predict ``movies``, in one batch with other requests that wait.
+        """Predict ``movies`` with one model, in one batch with other requests that wait.
+
+        More movies than a batch holds are long work, so that they hold up no other request.
 
         Raises:
             BusyError: the queue is full, or is closing.
+            ModelError: the model failed.
         """
+        if len(movies) > BATCH:
+            return await self.run(lambda classifier: _in_parts(classifier, movies, self._on_batch))
         result = _Result()
         with self._changed:
             if self._closing or (self._open and self._open + len(movies) > self._capacity):
                 raise BusyError
             self._open += len(movies)
-            self._queue.append(_Request(movies, result))
+            self._requests.append(_Request(movies, result))
             self._changed.notify()
         found: Predictions = await result.future
         return found
@@ -129,13 +149,14 @@ class Batcher:
 
         Raises:
             BusyError: too much long work is open, or the queue is closing.
+            ModelError: the model failed.
         """
         result = _Result()
         with self._changed:
             if self._closing or self._long >= LONG:
                 raise BusyError
             self._long += 1
-            self._queue.append(_Long(work, result))
+            self._jobs.append(_Long(work, result))
             self._changed.notify()
         found: T = await result.future
         return found
@@ -144,51 +165,69 @@ class Batcher:
         """Use another model from now on; a batch or long work that has begun ends with the model it began with."""
         self.classifier = classifier
 
-    def close(self) -> None:
-        """Finish the requests that wait, abandon long work after its present step, and stop."""
+    def close(self, seconds: float = CLOSING) -> bool:
+        """Finish the requests that wait, abandon long work after its present step, and stop within ``seconds``.
+
+        Returns whether the thread has ended. If it has not, `BusyError` is the result of what still waits, and the
+        thread ends with the process.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
+        with self._changed:
+            waiting: list[_Request | _Long] = [*self._requests, *self._jobs]
+            self._requests.clear()
+            self._jobs.clear()
+        for one in waiting:
+            one.result.set(BusyError())
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
+        after_batch = False
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closing)
-                if not self._queue:
+                self._changed.wait_for(lambda: self._requests or self._jobs or self._closing)
+                if not self._requests and not self._jobs:
                     return
-                head = self._queue.popleft()
-                batch = self._batch(head) if isinstance(head, _Request) else []
-            if isinstance(head, _Long):
-                self._step(head)
+                # In turns, so that neither kind waits for all of the other.
+                job = self._jobs.popleft() if self._jobs and (after_batch or not self._requests) else None
+                batch = [] if job else self._batch()
+            after_batch = job is None
+            self._since = time.monotonic()
+            if job:
+                self._step(job)
             else:
                 self._predict(batch)
+            self._since = None
 
-    def _batch(self, head: _Request) -> list[_Request]:
-        """The request ``head`` and those right behind it that still fit into its batch."""
-        batch, size = [head], len(head.movies)
-        while self._queue and isinstance(following := self._queue[0], _Request):
-            size += len(following.movies)
+    def _batch(self) -> list[_Request]:
+        """The first request, and those right behind it that still fit into its batch."""
+        batch = [self._requests.popleft()]
+        size = len(batch[0].movies)
+        while self._requests:
+            size += len(self._requests[0].movies)
             if size > BATCH:
                 break
-            batch.append(following)
-            self._queue.popleft()
+            batch.append(self._requests.popleft())
         return batch
 
     def _predict(self, batch: list[_Request]) -> None:
-        classifier = self.classifier
         movies = [movie for request in batch for movie in request.movies]
+        results: list[Predictions | Exception]
         try:
+            classifier = self.classifier
             predictions = iter(classifier.predict_validated(movies))
-            results: list[Predictions | Exception] = [
+            results = [
                 Predictions([next(predictions) for _ in request.movies], classifier.version) for request in batch
             ]
-        # Any error is the result of these requests; the thread must go on for the others.
-        except Exception as error:
-            results = [error] * len(batch)
+            self._on_batch(len(movies))
+        # Any error is the result of these requests; the thread must go on for the others. Native code can raise what is
+        # no Exception: a panic of the tokenizer is a BaseException.
+        except BaseException as error:
+            results = [_answerable(error)] * len(batch)
         with self._changed:
             self._open -= len(movies)
-        self._on_batch(len(movies))
         for request, result in zip(batch, results, strict=True):
             request.result.set(result)
 
@@ -202,12 +241,33 @@ class Batcher:
         except StopIteration as end:
             result = end.value
         # As in `_predict`.
-        except Exception as error:
-            result = error
+        except BaseException as error:
+            result = _answerable(error)
         else:
             with self._changed:
-                self._queue.append(job)
+                self._jobs.append(job)
             return
         with self._changed:
             self._long -= 1
         job.result.set(result)
+
+
+def _in_parts(
+    classifier: Classifier, movies: Sequence[ValidMovie], on_batch: Callable[[int], None]
+) -> Steps[Predictions]:
+    predictions: list[Prediction] = []
+    for first in range(0, len(movies), BATCH):
+        part = movies[first : first + BATCH]
+        predictions += classifier.predict_validated(part)
+        on_batch(len(part))
+        yield
+    return Predictions(predictions, classifier.version)
+
+
+def _answerable(error: BaseException) -> Exception:
+    """The error as the result of a request: a future takes neither StopIteration nor what would stop the event loop."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    found = ModelError(type(error).__name__)
+    found.__cause__ = error
+    return found

@@ -26,6 +26,13 @@ class Metrics:
             registry=self.registry,
         )
         self.open = Gauge("movie_ratings_open_movies", "Movies waiting or being answered", registry=self.registry)
+        self.connections = Gauge("movie_ratings_connections", "Open connections", registry=self.registry)
+        self.closed = Counter(
+            "movie_ratings_closed_connections",
+            "Connections that the service closed, by reason: a status, or why there was no answer",
+            ["reason"],
+            registry=self.registry,
+        )
         self.model = Gauge("movie_ratings_model", "The model that answers", ["version"], registry=self.registry)
 
     def show_model(self, version: str) -> None:

@@ -14,10 +14,11 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.movies.validation import ValidMovie, validated
+from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explain_in_steps
 from movie_ratings.prediction.steps import Steps
+from serving import schemas
 from serving.batching import BusyError
 from serving.page_gate import PageGate
 from serving.schemas import MAX_SUMMARY, MAX_TITLE
@@ -105,7 +106,7 @@ def build(service: Service, uploads: UploadFolder) -> gr.Blocks:
             _many_movies(service, uploads)
         with gr.Tab("The model"):
             card = gr.Markdown(_card(service.classifier))
-        gr.Markdown(f"<small>{ATTRIBUTION} [API documentation](/docs)</small>")
+        gr.Markdown(f"<small>{ATTRIBUTION} [API documentation](docs)</small>")
         # The model may have been swapped since the page was built.
         page.load(lambda: _card(service.classifier), None, card, api_visibility="private", concurrency_limit=None)
     # Without api_open=False, a request could go past the queue.
@@ -115,7 +116,7 @@ def build(service: Service, uploads: UploadFolder) -> gr.Blocks:
 def _one_movie(service: Service) -> None:
     async def predict(title: str, summary: str, genres: list[str] | None, *facts: Any) -> tuple[Any, ...]:
         try:
-            movie = validated({"title": title, "summary": summary, "genres": genres or []} | _facts(*facts))
+            movie = schemas.checked({"title": title, "summary": summary, "genres": genres or []} | _facts(*facts))
             found, version = await service.run(lambda classifier: _explained(classifier, movie))
         except UserError as error:
             raise Refusal(_sentence(str(error))) from None

@@ -22,10 +22,12 @@ from serving.schemas import (
 )
 from serving.service import Service, model_card
 
+PATHS: Final = ("/v1/predict", "/v1/model", "/classifier_post", "/status", "/healthz", "/readyz", "/metrics")
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Problem, "description": "Not JSON"},
     401: {"model": Problem, "description": "No API key, or a wrong one, where the service requires one"},
-    413: {"model": Problem, "description": "The body is too large"},
+    413: {"model": Problem, "description": "The body is too large, or has too many keys or values"},
+    415: {"model": Problem, "description": "The body is encoded in another way than with gzip"},
     422: {"model": Problem, "description": "A field is wrong; `faults` names it"},
     503: {
         "model": Problem,
@@ -60,7 +62,7 @@ def original(service: Service) -> APIRouter:
 
     @router.post("/classifier_post", response_model=RatingsResponse, responses=REFUSALS)
     async def classifier_post(request: ColumnsRequest) -> Response:
-        """Labels of movies given as three lists of equal length; any string is accepted as a genre."""
+        """Labels of at most 2,000 movies given as three lists of equal length; any string is accepted as a genre."""
         for name in ("summary", "genres"):
             if len(getattr(request, name)) != len(request.title):
                 reason = f"{len(getattr(request, name))} items, title has {len(request.title)}"
@@ -92,7 +94,9 @@ def operation(service: Service) -> APIRouter:
 
     @router.get("/readyz", response_model=Health, responses={503: REFUSALS[503]})
     async def readyz() -> Response:
-        """Whether requests should be sent here: not while it is shutting down."""
+        """Whether requests should be sent here: not while the service stops, nor when its predictions stand still."""
+        if not service.working:
+            return problem(503, "predictions stand still; the process has to be started again")
         return as_json({"status": "ok"}) if service.ready else problem(503, "shutting down")
 
     @router.get("/metrics", response_class=PlainTextResponse)

@@ -3,13 +3,15 @@
 Types and lengths are those of the JSON alone; a movie in it is then checked by `movie_ratings.movies.validation`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from movie_ratings.movies.validation import RANGES
+from movie_ratings.movies.validation import RANGES, MovieError, ValidMovie, validated
 
 MAX_MOVIES: Final = 128  # in a request
+MAX_COLUMNS: Final = 2_000  # movies in a request of the original's clients: their service had no limit
 MAX_TITLE: Final = 500  # characters
 MAX_SUMMARY: Final = 20_000
 MAX_NAMES: Final = 50
@@ -59,6 +61,22 @@ class Movie(BaseModel):
     cast: Annotated[Names, Field(description="in billing order")] = []
 
 
+def checked(movie: Mapping[str, Any]) -> ValidMovie:
+    """A movie that does not come as the JSON of a request, within the limits of those that do.
+
+    Raises:
+        MovieError: a field is wrong or too long.
+    """
+    valid = validated(movie)
+    try:
+        Movie.model_validate(movie)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        field = str(fault["loc"][0])
+        raise MovieError(field, f"{field}: {fault['msg'][:1].lower()}{fault['msg'][1:]}") from None
+    return valid
+
+
 class PredictRequest(BaseModel):
     """Movies to predict."""
 
@@ -104,9 +122,9 @@ class ColumnsRequest(BaseModel):
         }
     )
 
-    title: Annotated[list[Title], Field(max_length=MAX_MOVIES)]
-    summary: Annotated[list[Summary], Field(max_length=MAX_MOVIES)]
-    genres: Annotated[list[Names], Field(max_length=MAX_MOVIES)]
+    title: Annotated[list[Title], Field(max_length=MAX_COLUMNS)]
+    summary: Annotated[list[Summary], Field(max_length=MAX_COLUMNS)]
+    genres: Annotated[list[Names], Field(max_length=MAX_COLUMNS)]
 
 
 class RatingsResponse(BaseModel):

@@ -37,11 +37,17 @@ class Service:
         """Whether even a request of one movie would be refused."""
         return self._batcher.full
 
+    @property
+    def working(self) -> bool:
+        """Whether predictions go on: see `serving.batching.Batcher.working`."""
+        return self._batcher.working
+
     async def predict(self, movies: Sequence[ValidMovie]) -> Predictions:
         """Predict ``movies``, all with one model.
 
         Raises:
             BusyError: the queue is full.
+            ModelError: the model failed.
         """
         found = await self._batcher.predict(movies)
         for prediction in found.predictions:
@@ -53,6 +59,7 @@ class Service:
 
         Raises:
             BusyError: too much long work is open.
+            ModelError: the model failed.
         """
         return await self._batcher.run(work)
 
@@ -61,9 +68,9 @@ class Service:
         self._batcher.swap(classifier)
         self.metrics.show_model(classifier.version)
 
-    def close(self) -> None:
-        """Finish the predictions that wait, then stop the queue."""
-        self._batcher.close()
+    def close(self) -> bool:
+        """Finish the predictions that wait, then stop the queue; returns whether it stopped in time."""
+        return self._batcher.close()
 
 
 def model_card(classifier: Classifier) -> dict[str, Any]:

@@ -8,16 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.release import with_year
 from movie_ratings.movies.text import NAMES, NUMBERS, has, names, normalise, number, without
 from movie_ratings.movies.validation import ValidMovie
-from movie_ratings.prediction.steps import Steps, finish
+from movie_ratings.prediction.steps import SIZE, Steps, finish
 
 if TYPE_CHECKING:
     from movie_ratings.prediction.classifier import Classifier, Prediction
 
+# A text is cut after this many characters for each token that the model reads. English has four or five characters a
+# token, so a text that is cut here was cut by the model before.
+CHARACTERS: Final = 16
 LIMITS: Final = "without it the sentence may break, and words that say the same hide each other's weight"
 
 
@@ -43,7 +48,9 @@ class Explanation(NamedTuple):
 def explain(classifier: "Classifier", movie: ValidMovie) -> Explanation:
     """Predict ``movie`` and explain the label by occlusion: one more prediction for each field and each word.
 
-    Words beyond the number of tokens that the model reads are left out.
+    Words beyond the number of tokens that the model reads are left out. A text that is far longer than the model reads
+    is cut before words are left out, so that an explanation needs memory for what is read, not for a copy of the whole
+    text for each word; the effects are then those within the cut movie.
 
     Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, for images.
     """
@@ -53,22 +60,26 @@ def explain(classifier: "Classifier", movie: ValidMovie) -> Explanation:
 def explain_in_steps(classifier: "Classifier", movie: ValidMovie) -> Steps[Explanation]:
     """As `explain`, with pauses."""
     (prediction,) = yield from classifier.predict_in_steps([movie])
-    # A movie with a day of release has a year; the request may have given only the day.
-    movie = ValidMovie(with_year(movie))
-    fields = [name for name in classifier.metadata.text.fields if has(movie, name)]
-    # More words than tokens never reach the model, and each costs a prediction.
     reach = classifier.metadata.text.max_length
-    words = list(islice((word for name in fields for word in _words(movie, name)), reach))
-    variants = [without(movie, [name]) for name in fields] + [rest for _, _, rest in words]
+    # A movie with a day of release has a year; the request may have given only the day.
+    read = _cut(with_year(movie), reach * CHARACTERS)
+    fields = [name for name in classifier.metadata.text.fields if has(read, name)]
+    # More words than tokens never reach the model, and each costs a prediction.
+    words = list(islice((word for name in fields for word in _words(read, name)), reach))
+    # The first of them is the movie as it is read, to which all others are compared.
+    variants = [read, *(without(read, [name]) for name in fields), *(rest for _, _, rest in words)]
     # All variants are calibrated as the whole movie is: with one fact less, another calibration could apply.
-    known = facts_known([movie], classifier.metadata.text.fields).repeat(len(variants))
-    logits = yield from classifier.logits_in_steps(variants)
-    answered, _ = classifier.metadata.answerings.answer(logits, known)
-    probabilities = answered[:, CLASSES.index(prediction.label)]
-    effects = (prediction.probabilities[prediction.label] - probabilities).tolist()
+    known = facts_known([read], classifier.metadata.text.fields).repeat(len(variants))
+    parts = []
+    for first in range(0, len(variants), SIZE):
+        parts.append((yield from classifier.logits_in_steps(variants[first : first + SIZE])))
+        yield
+    answered, _ = classifier.metadata.answerings.answer(np.concatenate(parts, axis=1), known)
+    whole, *left_out = answered[:, CLASSES.index(prediction.label)].tolist()
+    effects = [whole - probability for probability in left_out]
     return Explanation(
         prediction,
-        [Effect(name, _text(movie, name), effect) for name, effect in zip(fields, effects, strict=False)],
+        [Effect(name, _text(read, name), effect) for name, effect in zip(fields, effects, strict=False)],
         [Effect(name, word, effect) for (name, word, _), effect in zip(words, effects[len(fields) :], strict=True)],
     )
 
@@ -76,6 +87,13 @@ def explain_in_steps(classifier: "Classifier", movie: ValidMovie) -> Steps[Expla
 def strongest(effects: Sequence[Effect], count: int) -> list[Effect]:
     """The ``count`` effects that are farthest from 0, the farthest first."""
     return sorted(effects, key=lambda found: -abs(found.effect))[:count]
+
+
+def _cut(movie: Mapping[str, Any], characters: int) -> Mapping[str, Any]:
+    """The movie with at most ``characters`` of title, summary and each name."""
+    texts = {field: normalise(movie.get(field) or "")[:characters] for field in ("title", "summary")}
+    lists = {field: [name[:characters] for name in names(movie, field)] for field in NAMES}
+    return {**movie, **texts, **lists}
 
 
 def _words(movie: Mapping[str, Any], field: str) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -1,6 +1,8 @@
 """Explanations: the effect of a word or a field is the change of the probability when it is left out."""
 
 import json
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,24 @@ def test_a_long_text_costs_no_more_predictions_than_it_has_tokens_in_reach(train
     assert len(found.words) == 32
 
 
+def test_an_explanation_needs_little_more_memory_than_the_prediction(trained: Path) -> None:
+    # The tiny model reads 32 tokens. A copy of the whole text for each of 32 words would take 10 MB.
+    classifier = Classifier.load(trained)
+    movie = validated({"title": "Film 7", "summary": "word " * 60_000})
+    alone = _peak(lambda: finish(classifier.predict_in_steps([movie])))
+    explained = _peak(lambda: explain(classifier, movie))
+    assert explained < alone + 3e6, f"{alone / 1e6:.0f} MB, explained {explained / 1e6:.0f} MB"
+
+
+def test_a_text_beyond_reach_changes_no_effect_that_the_model_can_have(trained: Path) -> None:
+    classifier = Classifier.load(trained)
+    known = {"title": "Film 7", "genres": ["Drama"]}
+    long = explain(classifier, validated(known | {"summary": "dull " * 150_000}))
+    cut = explain(classifier, validated(known | {"summary": "dull " * 102 + "du"}))
+    assert long.words == cut.words
+    assert long.prediction == classifier.predict([known | {"summary": "dull " * 150_000}])[0]
+
+
 def test_an_explanation_pauses_between_steps_and_is_the_same_with_pauses(trained: Path) -> None:
     classifier = Classifier.load(trained)
     movie = validated({"summary": "word " * 200})
@@ -53,3 +73,13 @@ def test_the_command_line_explains(trained: Path, capsys: pytest.CaptureFixture[
     assert predict.main(["--title", "Film", "--summary", "A dull noise.", "--explain", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [effect["field"] for effect in found["explanation"]["fields"]] == ["title", "summary"]
+
+
+def _peak(work: Callable[[], object]) -> int:
+    """The largest number of bytes that Python's objects take while ``work`` runs."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from movie_ratings.movies.validation import validated
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.explain import explain_in_steps
 from movie_ratings.prediction.steps import Steps
-from serving.batching import BATCH, LONG, Batcher, BusyError
+from serving.api import Access, create_app
+from serving.batching import BATCH, LONG, Batcher, BusyError, ModelError
+from serving.service import Service
 from tests.support.builders import ROOT, last_line
 from tests.support.service import Server
 
@@ -75,7 +78,7 @@ def test_what_is_known_about_the_model(server: Server, served_model: Path) -> No
         ("/classifier_post", {"title": ["A", ""], "summary": ["b", "\0"], "genres": [[], []]}, 422, "title.1"),
         ("/classifier_post", {"title": "A", "summary": ["b"], "genres": [[]]}, 422, "title"),
         ("/classifier_post", {"title": [], "summary": [], "genres": []}, 200, None),
-        ("/classifier_post", {"title": ["A"] * 129, "summary": ["b"] * 129, "genres": [[]] * 129}, 422, "title"),
+        ("/classifier_post", {"title": ["A"] * 2_001, "summary": ["b"] * 2_001, "genres": [[]] * 2_001}, 422, "title"),
         ("/v1/predict", {"movies": [MOVIE, {"title": 7}]}, 422, "movies.1.title"),
         ("/v1/predict", {"movies": [{"title": "A", "vote_count": 7}]}, 422, "movies.0.vote_count"),
         ("/v1/predict", {"movies": [{"title": "A", "genres": "Drama"}]}, 422, "movies.0.genres"),
@@ -93,7 +96,8 @@ def test_what_is_known_about_the_model(server: Server, served_model: Path) -> No
         ("/v1/predict", b'{"movies": [{"\\ud800": "A"}]}', 422, "movies.0"),
         ("/v1/predict", b'{"movies": [', 422, None),
         ("/v1/predict", b'\xff{"movies": []}', 400, None),
-        ("/v1/predict", b"[" * 200_000, 400, None),
+        ("/v1/predict", b"[" * 50_000, 400, None),
+        ("/v1/predict", b"[" * 200_000, 413, None),
         ("/v1/predict", b'{"movies": ' + b"9" * 5_000 + b"}", 400, None),
         ("/v1/predict", b"", 422, "body"),
         ("/v1/predict", b" " * 10_000_000, 413, None),
@@ -316,6 +320,142 @@ def test_long_work_is_limited_apart_from_requests_and_abandoned_at_the_end(serve
 
     asyncio.run(scenario())
     assert len(ended) == LONG + 1
+
+
+class Panicking:
+    """A classifier in whose native code something panics, which Python sees as a BaseException."""
+
+    class Panic(BaseException):
+        pass
+
+    version = "panicking"
+
+    def predict_validated(self, movies: list[Any]) -> Any:
+        raise self.Panic
+
+    def predict_in_steps(self, movies: list[Any]) -> Any:
+        raise self.Panic
+        yield
+
+
+def test_a_panic_of_native_code_is_an_answer_and_the_queue_goes_on(served_model: Path) -> None:
+    batcher = Batcher(Panicking(), capacity=20)  # type: ignore[arg-type]
+
+    async def scenario() -> None:
+        for _ in range(3):
+            with pytest.raises(ModelError, match="Panic"):
+                await asyncio.wait_for(batcher.predict([VALID]), 10)
+            with pytest.raises(ModelError, match="Panic"):
+                await asyncio.wait_for(batcher.run(lambda found: found.predict_in_steps([VALID])), 10)
+        assert batcher.working
+        batcher.swap(Classifier.load(served_model))
+        assert len((await batcher.predict([VALID])).predictions) == 1
+
+    asyncio.run(scenario())
+    assert batcher.open == 0
+    assert batcher.close()
+
+
+def test_too_few_predictions_are_an_error_and_no_request_that_hangs() -> None:
+    class Short(Broken):
+        def predict_validated(self, movies: list[Any]) -> Any:
+            return []
+
+    batcher = Batcher(Short())  # type: ignore[arg-type]
+
+    async def scenario() -> None:
+        with pytest.raises(ModelError):
+            await asyncio.wait_for(batcher.predict([VALID]), 10)
+
+    asyncio.run(scenario())
+    assert batcher.close()
+
+
+def test_a_queue_whose_thread_is_dead_or_stuck_is_not_ready(
+    served_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(Classifier.load(served_model))
+    service = Service(slow)  # type: ignore[arg-type]
+    app = create_app(service, Access())
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            assert (await client.get("/readyz")).status_code == 200
+            monkeypatch.setattr("serving.batching.STALLED", 0.1)
+            waiting = asyncio.create_task(service.predict([VALID]))
+            await asyncio.sleep(0.3)
+            stuck = await client.get("/readyz")
+            assert stuck.status_code == 503
+            assert "stand still" in stuck.json()["detail"]
+            assert (await client.get("/healthz")).status_code == 200
+            slow.may_go.set()
+            await waiting
+            await asyncio.sleep(0.05)
+            assert (await client.get("/readyz")).status_code == 200
+            service.close()
+            assert (await client.get("/readyz")).status_code == 503
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_does_not_wait_for_a_batch_without_an_end(served_model: Path) -> None:
+    slow = Slow(Classifier.load(served_model))
+    batcher = Batcher(slow)  # type: ignore[arg-type]
+
+    async def scenario() -> None:
+        stuck = asyncio.create_task(batcher.predict([VALID]))
+        await asyncio.sleep(0.1)
+        behind = asyncio.create_task(batcher.predict([VALID]))
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        assert not await asyncio.to_thread(batcher.close, 0.2)
+        assert time.monotonic() - started < 2
+        with pytest.raises(BusyError):
+            await behind
+        slow.may_go.set()
+        assert len((await stuck).predictions) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_waits_for_one_step_of_long_work_however_much_is_open(served_model: Path) -> None:
+    batcher = Batcher(Classifier.load(served_model))
+    order: list[str] = []
+
+    def work(classifier: Classifier) -> Steps[None]:
+        for _ in range(20):
+            time.sleep(0.01)
+            order.append("step")
+            yield
+
+    async def scenario() -> None:
+        long = [asyncio.create_task(batcher.run(work)) for _ in range(LONG)]
+        await asyncio.sleep(0.05)
+        for _ in range(5):
+            before = len(order)
+            await batcher.predict([VALID])
+            assert len(order) - before <= 2, "the step that ran, and one more if it had just ended"
+        await asyncio.gather(*long)
+
+    asyncio.run(scenario())
+    batcher.close()
+
+
+def test_more_movies_than_a_batch_are_predicted_in_parts_by_one_model(served_model: Path) -> None:
+    classifier = Classifier.load(served_model)
+    sizes: list[int] = []
+    batcher = Batcher(classifier, capacity=4, on_batch=sizes.append)
+    movies = [validated(MOVIE | {"title": f"Film {n}"}) for n in range(2 * BATCH + 6)]
+
+    async def scenario() -> None:
+        found = await batcher.predict(movies)
+        assert [p.label for p in found.predictions] == [p.label for p in classifier.predict(movies)]
+        assert found.version == classifier.version
+
+    asyncio.run(scenario())
+    batcher.close()
+    assert sizes == [BATCH, BATCH, 6]
 
 
 class Load:

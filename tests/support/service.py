@@ -89,4 +89,5 @@ class Server:
         content = answer.read().decode()
         connection.close()
         found = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, json.loads(content) if "json" in found.get("content-type", "") else content, found
+        is_json = content and "json" in found.get("content-type", "")
+        return answer.status, json.loads(content) if is_json else content, found

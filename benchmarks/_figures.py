@@ -19,6 +19,10 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
         "files": _files(results["files"]),
         "scale": _scale(results["scale"]),
         "serving": _serving(results["serving"]),
+        "abuse": {
+            "start": f"{results['abuse']['megabytes_at_start']:.0f}",
+            "seconds": f"{results['abuse']['attack']['seconds']:.0f}",
+        },
         "image": {name: f"{results['image']['megabytes'][name]:.0f}" for name in ("packages", "model")},
     }
     return {f"{part}.{name}": text for part, found in parts.items() for name, text in found.items()}

@@ -7,6 +7,10 @@ from typing import Any, Final
 import numpy as np
 
 from movie_ratings.reports.titles import TITLES
+from serving.bodies import MAX_KEYS, MAX_VALUES
+from serving.connections import KEEP_ALIVE, Limits
+from serving.middleware import MAX_FORM
+from serving.schemas import MAX_BODY
 
 KINDS: Final = ("balanced_accuracy", "macro_f1")
 COLUMNS: Final = ("balanced accuracy", "macro-F1")
@@ -157,6 +161,51 @@ def sweep_table(rows: Sequence[Mapping[str, str]]) -> str:
 def _cost(figures: Mapping[str, float]) -> str:
     seconds, memory, disk = (figures[kind] for kind in ("seconds", "megabytes", "disk_megabytes"))
     return f"{seconds:,.0f} s, {memory / 1e3:.1f} GB, {max(disk, 0.0):,.1f} MB"
+
+
+def limits_table(found: Mapping[str, Any]) -> str:
+    """Each limit of the service, as the code has it and as measured from outside."""
+    limits, measured = Limits(), found["limits"]
+    promised = {
+        "body of a prediction, unpacked": (MAX_BODY, "body_bytes", "bytes", "413"),
+        "body of any other request but an upload": (MAX_FORM, "form_bytes", "bytes", "413"),
+        "keys in a body": (MAX_KEYS, "keys", "", "413"),
+        "values in a body": (MAX_VALUES, "values", "", "413"),
+        "head of a request": (limits.head_bytes, "head_bytes", "bytes", "431"),
+        "lines of a head": (limits.head_lines, "head_lines", "", "431"),
+        "time for a head": (limits.head_seconds, "head_seconds", "s", "408"),
+        "time for a body": (limits.body_seconds, "body_seconds", "s", "408"),
+        "time before the first byte": (limits.head_seconds, "silent_seconds", "s", "connection closed"),
+        "time between two requests, `--keep-alive`": (KEEP_ALIVE, "keep_alive_seconds", "s", "connection closed"),
+        "connections, `--connections`": (limits.connections, "connections", "", "longest wait closed"),
+        "connections of a client, `--connections-per-client`": (
+            limits.connections_per_client,
+            "connections_per_client",
+            "",
+            "longest wait closed",
+        ),
+    }
+    rows = [
+        [what, f"{limit:,.0f} {unit}".strip(), f"{measured[name]:,.{int(unit == 's')}f} {unit}".strip(), beyond]
+        for what, (limit, name, unit, beyond) in promised.items()
+    ]
+    return _table(["limit", "promised", "measured", "beyond it"], rows)
+
+
+def abuse_table(found: Mapping[str, Any]) -> str:
+    """The service under all attacks at once, against the aims."""
+    attack = found["attack"]
+    aims = attack["aims"]
+    rows = [
+        ["peak memory", f"{aims['megabytes']} MB", f"{attack['peak_megabytes']:.0f} MB"],
+        [
+            "longest wait of an honest client for a prediction",
+            f"{aims['latency_seconds']:.0f} s",
+            f"{attack['honest']['worst_seconds']:.1f} s",
+        ],
+        ["time from SIGTERM to the end", f"{aims['stop_seconds']:.0f} s", f"{attack['stop_seconds']:.1f} s"],
+    ]
+    return _table(["under all attacks at once", "promised", "measured"], rows)
 
 
 def split_table(evaluated: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:

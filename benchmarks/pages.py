@@ -1,4 +1,4 @@
-"""Fill README.md and docs/ with the committed figures: python -m benchmarks.pages.
+"""Fill README.md, SECURITY.md and docs/ with the committed figures: python -m benchmarks.pages.
 
 A table stands between the lines `<!-- NAME -->` and `<!-- end of NAME -->`, a figure in prose between `<!--NAME-->` and
 `<!--/-->`. `benchmarks._tables` makes the tables, `benchmarks._figures` the figures. All other text is written by hand.
@@ -22,7 +22,8 @@ BENCHMARKS: Final = Path("benchmarks/results")
 METRICS: Final = Path("metrics/details")
 # What the pages quote, by the name of its file.
 MEASURED: Final = (
-    "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "scale", "serving", "image"
+    "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "scale", "serving", "image",
+    "abuse",
 )  # fmt: skip
 COUNTED: Final = ("fetch", "clean", "split", "train", "export", "baseline", "evaluate")
 
@@ -52,7 +53,7 @@ def main() -> int:
 
 def pages(root: Path) -> list[Path]:
     """The pages that quote figures."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    return [root / "README.md", root / "SECURITY.md", *sorted((root / "docs").glob("*.md"))]
 
 
 def outdated(root: Path) -> Iterator[tuple[Path, str]]:
@@ -120,6 +121,8 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         ),
         "scale": _tables.scale_table(scale),
         "prediction": _tables.prediction_table(scale["prediction"], results["serving"]),
+        "limits": _tables.limits_table(results["abuse"]),
+        "abuse": _tables.abuse_table(results["abuse"]),
         "sweep": _tables.sweep_table(results["sweep"]),
     }
     for source in ("sample", "wikidata"):

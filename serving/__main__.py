@@ -35,15 +35,15 @@ from movie_ratings.core.paths import MODEL
 from serving import logs
 from serving.api import Access, create_app
 from serving.batching import CAPACITY
-from serving.connections import Connection, Limits, Register
+from serving.connections import KEEP_ALIVE, Connection, Limits, Register
 from serving.loading import Hangups, load
 from serving.service import Service
 
 LOG: Final = logging.getLogger("serving")
-GRACE: Final = 6  # seconds to finish the open requests
+GRACE: Final = 5  # seconds to finish the open requests
 OWN_FILES: Final = 200  # files of the process that are no connections: the model, uploads, libraries
 ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.*:\[\]-]+")
-LAST: Final = 9.5  # seconds after which the process ends, whatever still runs
+LAST: Final = 8.5  # seconds after which the process ends, whatever still runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,10 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep-alive",
         type=float,
-        default=75.0,
+        default=KEEP_ALIVE,
         metavar="SECONDS",
-        help="how long a connection may wait for its next request; longer than a load balancer keeps it, which is 60 "
-        "seconds for most (default: %(default)s)",
+        help="how long a connection may wait for its next request (default: %(default)s)",
     )
     parser.add_argument(
         "--connections", type=int, default=Limits.connections, help="at the same time (default: %(default)s)"
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="pages of this origin may show the page in a frame; may be repeated",
+        help="pages of this origin may show the page in a frame; may be repeated (default in a Space: the hub)",
     )
     parser.add_argument("--no-page", action="store_true", help="serve the API without the page")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
@@ -118,7 +117,9 @@ def serve(options: argparse.Namespace) -> None:
     classifier = load(options.model, options.rev)
     logs.set_up(options.log_level)
     service = Service(classifier, options.capacity)
-    app = create_app(service, Access(key, options.root_path.rstrip("/"), options.cors_origin, options.frame_ancestor))
+    # The hub shows a Space in a frame, and sets this variable in it.
+    frames = options.frame_ancestor or (["https://huggingface.co"] if "SPACE_ID" in os.environ else [])
+    app = create_app(service, Access(key, options.root_path.rstrip("/"), options.cors_origin, frames))
     if not (options.no_page or key):
         from serving.page import mount  # takes seconds to import
 

@@ -16,13 +16,13 @@ from typing import Any, Final, TypeVar
 
 from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.classifier import Classifier, Prediction
-from movie_ratings.prediction.steps import Steps
+from movie_ratings.prediction.steps import PART, Steps
 
 BATCH: Final = 32  # movies in one batch: a larger one would make its first request wait longer and be hardly faster
 CAPACITY: Final = 64  # open movies: at a hundred predictions a second, a request waits little more than half a second
 LONG: Final = 4  # open pieces of long work; they take turns
 STALLED: Final = 30.0  # seconds of one batch or step after which something is wrong with the model or the machine
-CLOSING: Final = 2.0  # seconds to finish the requests that wait when the service stops
+CLOSING: Final = 1.0  # seconds to finish the requests that wait when the service stops
 LOG: Final = logging.getLogger("serving")
 
 T = TypeVar("T")
@@ -256,9 +256,9 @@ def _in_parts(
     classifier: Classifier, movies: Sequence[ValidMovie], on_batch: Callable[[int], None]
 ) -> Steps[Predictions]:
     predictions: list[Prediction] = []
-    for first in range(0, len(movies), BATCH):
-        part = movies[first : first + BATCH]
-        predictions += classifier.predict_validated(part)
+    for first in range(0, len(movies), PART):
+        part = movies[first : first + PART]
+        predictions += yield from classifier.predict_in_steps(part)
         on_batch(len(part))
         yield
     return Predictions(predictions, classifier.version)

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from serving.metrics import Metrics
 from serving.responses import problem
 
+# Longer than a load balancer keeps a connection, which is 60 seconds for most: it must not send on a closed one.
+KEEP_ALIVE: Final = 75.0  # seconds
 PIPELINED: Final = 8  # requests that may wait on a connection behind the one that is being answered
 
 

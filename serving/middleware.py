@@ -1,5 +1,6 @@
 """Middleware for every request: its path, its limits, an API key if one is set, metrics and a line in the log."""
 
+import asyncio
 import logging
 import secrets
 import time
@@ -90,6 +91,9 @@ class Gate:
             pass
         except BodyError as error:
             await problem(error.status, error.reason)(inner, receive, sent)
+        except asyncio.CancelledError:  # the time to finish the open requests is over
+            if status == GONE:
+                await problem(503, "the service stops")(inner, receive, sent)
         except Exception:
             LOG.exception("failed")
             if status == GONE:

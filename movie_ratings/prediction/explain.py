@@ -15,7 +15,7 @@ from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.release import with_year
 from movie_ratings.movies.text import NAMES, NUMBERS, has, names, normalise, number, without
 from movie_ratings.movies.validation import ValidMovie
-from movie_ratings.prediction.steps import SIZE, Steps, finish
+from movie_ratings.prediction.steps import PART, Steps, finish
 
 if TYPE_CHECKING:
     from movie_ratings.prediction.classifier import Classifier, Prediction
@@ -60,6 +60,7 @@ def explain(classifier: "Classifier", movie: ValidMovie) -> Explanation:
 def explain_in_steps(classifier: "Classifier", movie: ValidMovie) -> Steps[Explanation]:
     """As `explain`, with pauses."""
     (prediction,) = yield from classifier.predict_in_steps([movie])
+    yield
     reach = classifier.metadata.text.max_length
     # A movie with a day of release has a year; the request may have given only the day.
     read = _cut(with_year(movie), reach * CHARACTERS)
@@ -71,8 +72,8 @@ def explain_in_steps(classifier: "Classifier", movie: ValidMovie) -> Steps[Expla
     # All variants are calibrated as the whole movie is: with one fact less, another calibration could apply.
     known = facts_known([read], classifier.metadata.text.fields).repeat(len(variants))
     parts = []
-    for first in range(0, len(variants), SIZE):
-        parts.append((yield from classifier.logits_in_steps(variants[first : first + SIZE])))
+    for first in range(0, len(variants), PART):
+        parts.append((yield from classifier.logits_in_steps(variants[first : first + PART])))
         yield
     answered, _ = classifier.metadata.answerings.answer(np.concatenate(parts, axis=1), known)
     whole, *left_out = answered[:, CLASSES.index(prediction.label)].tolist()

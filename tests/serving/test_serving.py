@@ -455,7 +455,8 @@ def test_more_movies_than_a_batch_are_predicted_in_parts_by_one_model(served_mod
 
     asyncio.run(scenario())
     batcher.close()
-    assert sizes == [BATCH, BATCH, 6]
+    assert sum(sizes) == len(movies)
+    assert max(sizes) <= BATCH
 
 
 class Load:

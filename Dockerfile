@@ -13,9 +13,11 @@ WORKDIR /app
 COPY movie_ratings movie_ratings
 COPY serving serving
 COPY models/movie-rating models/movie-rating
-ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# The service and HEALTHCHECK both read PORT. Where ports below 1024 need a right (Kubernetes, rootless engines), choose
+# another one: docker run -e PORT=8080 -p 80:8080 movie_ratings_image
+ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PORT=80 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001
 EXPOSE 80
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1/readyz', timeout=2)"]
-ENTRYPOINT ["python", "-m", "serving", "--host", "0.0.0.0", "--port", "80"]
+    CMD ["python", "-c", "import os; from urllib.request import urlopen; urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/readyz', timeout=2)"]
+ENTRYPOINT ["python", "-m", "serving", "--host", "0.0.0.0"]

@@ -79,7 +79,8 @@ def try_out(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
     variables = dict(part.split("=", 1) for part in shlex.split(settings["ENV"]))
     variables["PATH"] = variables["PATH"].replace("/opt/venv", str(root / "opt/venv")).replace("$PATH", os.defpath)
     port = 18_080
-    command = [part if part != "80" else str(port) for part in json.loads(settings["ENTRYPOINT"])]
+    variables["PORT"] = str(port)
+    command = json.loads(settings["ENTRYPOINT"])
     user = ["setpriv", "--reuid", settings["USER"], "--regid", settings["USER"], "--clear-groups", "--no-new-privs"]
     inside = (
         _readable_interpreter(root)
@@ -97,8 +98,7 @@ def try_out(instructions: list[tuple[str, str]], root: Path) -> dict[str, Any]:
         seconds = time.perf_counter() - started
         answer = json.loads(subprocess.run(CURL.format(port=port), shell=True, capture_output=True, check=True).stdout)
         check = json.loads(settings["HEALTHCHECK"].partition("CMD ")[2])
-        check[-1] = check[-1].replace("127.0.0.1", f"127.0.0.1:{port}")
-        subprocess.run([str(root / "opt/venv/bin" / check[0]), *check[1:]], check=True)
+        subprocess.run([str(root / "opt/venv/bin" / check[0]), *check[1:]], check=True, env=variables)
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
         uid = int(status.split("Uid:")[1].split()[0])
     finally:

@@ -5,6 +5,12 @@ MOVIE_RATINGS_API_KEY in the environment, every prediction requires that key in 
 page.
 """
 
+import signal
+
+if __name__ == "__main__":
+    # The imports below take a second, in which SIGHUP would end the process. No model is loaded yet.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
 import argparse
 import asyncio
 import contextlib
@@ -26,11 +32,11 @@ import uvloop
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
-from movie_ratings.prediction.classifier import Classifier
 from serving import logs
 from serving.api import Access, create_app
 from serving.batching import CAPACITY
 from serving.connections import KEEP_ALIVE, Connection, Limits, Register
+from serving.loading import Hangups, load
 from serving.service import Service
 
 LOG: Final = logging.getLogger("serving")
@@ -50,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is every interface (default: %(default)s)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 means any free port (default: %(default)s)")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=os.environ.get("PORT") or "8000",
+        help="0 means any free port (default: PORT in the environment, or 8000)",
+    )
     parser.add_argument(
         "--capacity", type=int, default=CAPACITY, help="number of movies that may wait (default: %(default)s)"
     )
@@ -102,7 +113,8 @@ def serve(options: argparse.Namespace) -> None:
     """
     _check(options)
     key = os.environ.get("MOVIE_RATINGS_API_KEY") or None
-    classifier = Classifier.load(options.model, options.rev)
+    hangups = Hangups()
+    classifier = load(options.model, options.rev)
     logs.set_up(options.log_level)
     service = Service(classifier, options.capacity)
     # The hub shows a Space in a frame, and sets this variable in it.
@@ -126,7 +138,7 @@ def serve(options: argparse.Namespace) -> None:
     with _listen(options.host, options.port) as listener:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(Server(config, service), listener, service, options))
+                runner.run(_run(Server(config, service), listener, service, options, hangups))
         finally:
             stopped = service.close()
     LOG.info("stopped")
@@ -187,30 +199,30 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-async def _run(server: Server, listener: socket.socket, service: Service, options: argparse.Namespace) -> None:
-    loop = asyncio.get_running_loop()
-    loading: set[asyncio.Task[None]] = set()
-
-    def swap() -> None:
-        task = loop.create_task(_swap(service, options))
-        loading.add(task)
-        task.add_done_callback(loading.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, swap)
-    # Not before the handler is set: until then, SIGHUP would end the process.
+async def _run(
+    server: Server, listener: socket.socket, service: Service, options: argparse.Namespace, hangups: Hangups
+) -> None:
+    wanted = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, wanted.set)
+    hangups.hand_over(wanted.set)
+    reloading = asyncio.create_task(_reload(service, options, wanted))
     address, version = listener.getsockname()[:2], service.classifier.version
     LOG.info("serving", extra={"details": {"address": address, "version": version}})
     await server.serve(sockets=[listener])
+    reloading.cancel()
+
+
+async def _reload(service: Service, options: argparse.Namespace, wanted: asyncio.Event) -> None:
+    """Load the model again each time that it is wanted, one load at a time: each takes the memory of a model."""
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        await _swap(service, options)
 
 
 async def _swap(service: Service, options: argparse.Namespace) -> None:
-    def load() -> Classifier:
-        classifier = Classifier.load(options.model, options.rev)
-        classifier.predict([{"title": "A first movie, so that no client waits for what the first prediction sets up"}])
-        return classifier
-
     try:
-        classifier = await asyncio.to_thread(load)
+        classifier = await asyncio.to_thread(load, options.model, options.rev)
     except UserError as error:
         LOG.error("the old model goes on", extra={"details": {"reason": str(error)}})
         return

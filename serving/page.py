@@ -1,5 +1,7 @@
 """The page at /: one movie with its explanation, a table of movies, and a description of the model."""
 
+import asyncio
+import logging
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.routing import Mount
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.validation import ValidMovie
@@ -17,12 +20,20 @@ from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explai
 from movie_ratings.prediction.steps import Steps
 from serving import schemas
 from serving.batching import BusyError
+from serving.page_gate import PageGate
 from serving.schemas import MAX_SUMMARY, MAX_TITLE
 from serving.service import Service, model_card
+from serving.upload_folder import UploadFolder
 from serving.uploads import predict_upload
 
 MAX_UPLOAD: Final = 4 << 20  # bytes
 DAY: Final = 86_400  # seconds
+# Two movies and two tables at a time are the four pieces of long work that the service takes. Of the movies, a few more
+# wait, each for some seconds; a table that would have to wait is refused, because a visitor would wait for minutes.
+MOVIES: Final = 2
+TABLES: Final = 2
+WAITING: Final = 8
+LOG: Final = logging.getLogger("serving")
 BUSY: Final = "Too many requests at once; try again in a second."
 GENRES: Final = [
     "Action", "Adventure", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Family", "Fantasy", "History",
@@ -42,30 +53,64 @@ THEME: Final = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-m
 )
 
 
+class Refusal(gr.Error):
+    """A message for the visitor. It is kept out of the log, which must hold nothing that visitors wrote."""
+
+    def __init__(self, message: str):
+        super().__init__(message, print_exception=False)
+
+
+class Page(gr.Blocks):
+    """Gradio's page, whose errors reach neither the log nor the visitor with a text that somebody wrote."""
+
+    async def process_api(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As Gradio's method, through which each event passes."""
+        try:
+            if _elsewhere(inputs):
+                raise Refusal("A file must be uploaded from this page.")
+            return await super().process_api(block_fn, inputs, *args, **kwargs)
+        except (Refusal, asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except gr.Error:  # of a component: its value is none of the form's
+            raise Refusal("This request does not fit the page.") from None
+        # Any other error, a panic of Rust included. Gradio would print the values that came with the request.
+        except BaseException as error:
+            LOG.error("the page failed", exc_info=error)
+            raise Refusal("An error of the service; it is in its log.") from None
+
+
 def mount(app: FastAPI, service: Service) -> FastAPI:
     """Mount the page at / of the API's application, behind its routes, so that the page hides none of them."""
-    page = build(service)
-    return gr.mount_gradio_app(
-        app, page, path="", max_file_size=MAX_UPLOAD, show_error=True, theme=THEME, footer_links=[], ssr_mode=False
-    )
+    uploads = UploadFolder()
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads.path)  # Gradio has no parameter for it
+    page = build(service, uploads)
+    app = gr.mount_gradio_app(
+        app, page, path="", max_file_size=MAX_UPLOAD, show_error=True, theme=THEME, footer_links=[], ssr_mode=False,
+        run_history=False,
+    )  # fmt: skip
+    mounted = app.routes[-1]
+    assert isinstance(mounted, Mount)
+    mounted.app = PageGate(mounted.app, uploads, MAX_UPLOAD)
+    return app
 
 
-def build(service: Service) -> gr.Blocks:
+def build(service: Service, uploads: UploadFolder) -> gr.Blocks:
     """The page, whose predictions all pass the queue of ``service``."""
-    with gr.Blocks(title="Movie Ratings", delete_cache=(DAY, DAY)) as page:
+    with Page(title="Movie Ratings", delete_cache=(DAY, DAY)) as page:
         gr.Markdown(
             "# Movie Ratings\nWill a movie be rated **bad**, **average** or **good**? From what is known before."
         )
         with gr.Tab("One movie"):
             _one_movie(service)
         with gr.Tab("Many movies"):
-            _many_movies(service)
+            _many_movies(service, uploads)
         with gr.Tab("The model"):
             card = gr.Markdown(_card(service.classifier))
         gr.Markdown(f"<small>{ATTRIBUTION} [API documentation](docs)</small>")
         # The model may have been swapped since the page was built.
-        page.load(lambda: _card(service.classifier), None, card, api_visibility="private")
-    return page
+        page.load(lambda: _card(service.classifier), None, card, api_visibility="private", concurrency_limit=None)
+    # Without api_open=False, a request could go past the queue.
+    return page.queue(max_size=WAITING, api_open=False)
 
 
 def _one_movie(service: Service) -> None:
@@ -74,9 +119,9 @@ def _one_movie(service: Service) -> None:
             movie = schemas.checked({"title": title, "summary": summary, "genres": genres or []} | _facts(*facts))
             found, version = await service.run(lambda classifier: _explained(classifier, movie))
         except UserError as error:
-            raise _error(_sentence(str(error))) from None
+            raise Refusal(_sentence(str(error))) from None
         except BusyError:
-            raise _error(BUSY) from None
+            raise Refusal(BUSY) from None
         label, probabilities = found.prediction
         heading = f"## {label}\n<small>model {version}</small>"
         return heading, probabilities, _words(found.words), _fields(found.fields)
@@ -90,7 +135,9 @@ def _one_movie(service: Service) -> None:
     title, summary, genres, *_ = inputs
     gr.Examples(EXAMPLES, [title, summary, genres], label="Examples (invented)")
     for event in (button.click, title.submit):
-        event(predict, inputs, outputs, api_visibility="private")
+        event(
+            predict, inputs, outputs, api_visibility="private", concurrency_limit=MOVIES, concurrency_id="movies"
+        )  # fmt: skip
 
 
 def _form() -> list[Any]:
@@ -121,16 +168,25 @@ def _result() -> list[Any]:
     return [label, bars, words, fields]
 
 
-def _many_movies(service: Service) -> None:
+def _many_movies(service: Service, uploads: UploadFolder) -> None:
+    tables = asyncio.Semaphore(TABLES)
+
     async def predict_table(path: str | None) -> tuple[str, str]:
         if path is None:
-            raise _error("Choose a CSV file first.")
-        try:
-            target, found = await predict_upload(service, Path(path))
-        except UserError as error:
-            raise _error(str(error)) from None
-        except BusyError:
-            raise _error(BUSY) from None
+            raise Refusal("Choose a CSV file first.")
+        if tables.locked():
+            raise Refusal(BUSY)
+        async with tables:
+            try:
+                target, found = await predict_upload(service, Path(path))
+            except UserError as error:
+                raise Refusal(str(error)) from None
+            except FileNotFoundError:
+                raise Refusal("The file is no longer here; upload it again.") from None
+            except BusyError:
+                raise Refusal(BUSY) from None
+            finally:
+                await asyncio.to_thread(uploads.trim)
         return str(target), f"{len(found.predictions):,} movies rated by model {found.version}."
 
     gr.Markdown(
@@ -141,7 +197,7 @@ def _many_movies(service: Service) -> None:
     button = gr.Button("Predict all", variant="primary")
     message = gr.Markdown(elem_id="message")
     rated = gr.File(label="Result", interactive=False)
-    button.click(predict_table, upload, [rated, message], api_visibility="private")
+    button.click(predict_table, upload, [rated, message], api_visibility="private", concurrency_limit=None)
 
 
 def _explained(classifier: Classifier, movie: ValidMovie) -> Steps[tuple[Explanation, str]]:
@@ -150,9 +206,12 @@ def _explained(classifier: Classifier, movie: ValidMovie) -> Steps[tuple[Explana
     return explanation, classifier.version
 
 
-def _error(message: str) -> gr.Error:
-    """A message for the visitor. It is kept out of the log, which must hold nothing that visitors wrote."""
-    return gr.Error(message, print_exception=False)
+def _elsewhere(inputs: Any) -> bool:
+    """Whether the values of a request name a file on another host, which Gradio would download."""
+    if isinstance(inputs, dict):
+        path = inputs.get("path")
+        return (isinstance(path, str) and "://" in path) or any(map(_elsewhere, inputs.values()))
+    return isinstance(inputs, list) and any(map(_elsewhere, inputs))
 
 
 def _sentence(reason: str) -> str:

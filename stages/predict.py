@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
@@ -93,7 +94,7 @@ def _predict_one(options: argparse.Namespace) -> None:
     if explanation:
         print(f"What moved the probability of {prediction.label!r}, and by how much:")
         for found in [*explanation.fields, *strongest(explanation.words, 8)]:
-            print(f"  {found.effect:+.3f}  {found.field:<16} {found.text[:60]}")
+            print(f"  {found.effect:+.3f}  {found.field:<16} {text.normalise(found.text)[:60]}")
         print(f"({LIMITS})")
 
 
@@ -119,6 +120,8 @@ def _predict_many(options: argparse.Namespace) -> None:
         movie_files.require_format(path)
     if not options.input.is_file():
         raise UserError(f"{options.input}: no such file")
+    if options.output:
+        storage.require_no_folder(options.output)
     if options.engine == "ray":
         from movie_ratings.prediction import ray_engine, revisions
 

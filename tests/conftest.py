@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from movie_ratings.movies.labels import Thresholds
@@ -14,6 +15,10 @@ from tests.support.builders import labelled, learnable, read_params, tiny_option
 
 # The hub's library reads this when it is imported: a test that names a model of the hub must not wait for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.load_profile("any-machine")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every command line of the project shares: help, one-line errors, exit codes and the writer's lock."""
+"""What all commands of the project share: help, one-line errors, exit codes and the lock on outputs."""
 
 import argparse
 import inspect
@@ -33,7 +33,8 @@ def run_stage(stage: Callable[[], None], outputs: Sequence[str]) -> None:
     )
     parser.parse_args()
 
-    from movie_ratings.core.locks import lock_outputs  # a tenth of a second: not for one prediction
+    # Importing it takes a tenth of a second, which one prediction need not pay.
+    from movie_ratings.core.locks import lock_outputs
 
     def locked() -> None:
         with lock_outputs(outputs):
@@ -43,13 +44,13 @@ def run_stage(stage: Callable[[], None], outputs: Sequence[str]) -> None:
 
 
 def exit_code(command: Callable[[], None]) -> int:
-    """Run ``command`` and turn the failures that a user can mend into one line on standard error."""
+    """Run ``command`` and return its exit code; errors that a user can correct become one line on standard error."""
     try:
         command()
     except UserError as error:
         return _report(str(error))
     except BrokenPipeError:
-        # The reader of our output went away (`… | head`): nothing is left to say, not even at interpreter exit.
+        # The reader of our output closed the pipe (`… | head`): writing at interpreter exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_USER_ERROR
     except OSError as error:

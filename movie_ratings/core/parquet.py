@@ -1,4 +1,4 @@
-"""Parquet tables in and out: whole or not at all, of a known schema, the same bytes for the same rows."""
+"""Read and write Parquet tables: complete files only, of a known schema, the same bytes for the same rows."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,14 +14,14 @@ BATCH = 65_536  # rows that are read at a time
 
 
 def write_table(path: str | Path, table: pa.Table) -> None:
-    """Write a Parquet file whose bytes depend on the table's content alone, whole or not at all."""
+    """Write a complete Parquet file whose bytes depend on the table's content alone."""
     write_batches(path, table.combine_chunks().to_batches(max_chunksize=ROW_GROUP), table.schema)
 
 
 def write_batches(path: str | Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
-    """Stream record batches of ``schema`` into a Parquet file, whole or not at all; return the number of rows.
+    """Stream record batches of ``schema`` into a complete Parquet file; return the number of rows.
 
-    Row groups are cut at ``ROW_GROUP`` rows, so that the size of the batches does not show in the file's bytes.
+    Row groups have ``ROW_GROUP`` rows, so that the bytes of the file do not depend on the size of the batches.
     """
     with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
         groups = RowGroups(file)
@@ -32,9 +32,9 @@ def write_batches(path: str | Path, batches: Iterable[pa.RecordBatch], schema: p
 
 
 class RowGroups:
-    """Cuts row groups at ``ROW_GROUP`` rows, whatever the size of the tables that arrive.
+    """Writes row groups of ``ROW_GROUP`` rows, whatever the size of the tables that it is given.
 
-    Smaller ones add up: what a file tells of each of its row groups stays in memory until it is closed.
+    Many small row groups would need memory: the writer keeps metadata of each until the file is closed.
     """
 
     def __init__(self, file: pq.ParquetWriter):
@@ -49,12 +49,12 @@ class RowGroups:
         if sum(map(len, self._pending)) >= ROW_GROUP:
             joined = pa.concat_tables(self._pending).combine_chunks()
             full = len(joined) - len(joined) % ROW_GROUP
-            # First, so that the parts are let go before the writing takes memory of its own.
+            # The parts are released first, because writing needs memory too.
             self._pending = [joined.slice(full)] if full < len(joined) else []
             self._file.write_table(joined.slice(0, full), row_group_size=ROW_GROUP)
 
     def end(self) -> None:
-        """Write the last row group, which may be a small one."""
+        """Write the last row group, which may be smaller."""
         if self._pending or not self.rows:
             rest = pa.concat_tables([self.schema.empty_table(), *self._pending]).combine_chunks()
             self._file.write_table(rest, row_group_size=ROW_GROUP)
@@ -64,19 +64,19 @@ def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
     """Read a Parquet file that must have the columns of ``schema``.
 
     Raises:
-        UserError: the file is missing, is not a whole Parquet file, or a column is missing or of another type.
+        UserError: the file is missing, is not a complete Parquet file, or a column is missing or of another type.
     """
     return pa.Table.from_batches(read_batches(path, schema), schema)
 
 
 def read_batches(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The same, `BATCH` rows at a time.
+    """Read a Parquet file as `read_table` does, `BATCH` rows at a time.
 
     Raises:
         UserError: as `read_table`.
     """
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:  # which would keep what was read until the last batch
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # pre_buffer keeps all that was read until the last batch
             found = file.schema_arrow
             for field in schema:
                 if field.name not in found.names:

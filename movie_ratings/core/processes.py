@@ -1,10 +1,10 @@
-"""Several processes that train one model: what `torchrun` tells each of them."""
+"""Several processes that train one model, started by `torchrun`: their number and their agreement."""
 
 import os
 
 
 def count() -> int:
-    """How many processes train together; 1 without `torchrun`."""
+    """The number of processes that train together; 1 without `torchrun`."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -13,12 +13,12 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def agreed(wish: bool) -> bool:
-    """What the first process wishes, so that all do the same; every process must ask."""
+def agreed(value: bool) -> bool:
+    """The ``value`` of the first process, in all processes; every process must call this function."""
     if count() == 1:
-        return wish
-    import torch  # only a training under torchrun needs it here
+        return value
+    import torch  # only a training under torchrun needs torch here
 
-    flag = torch.tensor([float(wish)], device="cuda" if torch.cuda.is_available() else "cpu")
+    flag = torch.tensor([float(value)], device="cuda" if torch.cuda.is_available() else "cpu")
     torch.distributed.broadcast(flag, src=0)
     return bool(flag.item())

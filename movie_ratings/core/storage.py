@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from movie_ratings.core.errors import UserError
+from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.paths import STORE
 
 
@@ -35,9 +35,10 @@ def whole(path: str | Path) -> Iterator[Path]:
         yield temporary
         for place in [*(temporary.rglob("*") if temporary.is_dir() else ()), temporary]:
             _flush(place)
-        if path.exists() and path.is_dir() != temporary.is_dir():
-            found, made = ("folder", "file") if path.is_dir() else ("file", "folder")
-            raise UserError(f"{path}: a {found} of this name exists; a {made} does not replace it")
+        if temporary.is_dir() and path.exists() and not path.is_dir():
+            raise UserError(f"{path}: a file of this name exists; a folder does not replace it")
+        if not temporary.is_dir():
+            require_no_folder(path)
         if path.is_dir():
             _replace_folder(temporary, path, aside)
         else:
@@ -63,6 +64,16 @@ def _exchange(one: Path, other: Path) -> bool:
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     return bool(swap(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def require_no_folder(path: Path) -> None:
+    """Check that a file may be written to ``path``; a command calls this before its work, and `whole` after it.
+
+    Raises:
+        UserError: ``path`` is a folder.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: a folder of this name exists; a file does not replace it")
 
 
 def require_own(folder: Path, names: Collection[str]) -> None:
@@ -108,14 +119,19 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing or is not JSON, which knows neither NaN nor infinity.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage before this one (`dvc repro` runs all)") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error})") from None
+    # A RecursionError: a million brackets, which no JSON file of this project has.
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid JSON ({first_line(error)})") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def sha256(path: str | Path) -> str:

@@ -23,9 +23,9 @@ def embed(name: str, movies: Sequence[Mapping[str, Any]], text: TextFormat) -> F
     Source: Reimers and Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks", EMNLP 2019.
 
     Raises:
-        UserError: the model cannot be loaded.
+        UserError: the model cannot be loaded, or reads fewer tokens than the text format has.
     """
-    tokenizer, classifier = pretrained.load_tokenizer(name), pretrained.load_model(name, 0)
+    classifier, tokenizer = pretrained.load(name, text.max_length)
     model = frozen.base(classifier).eval()
     input_ids, pad_id = encode(tokenizer.backend_tokenizer, movies, text), int(tokenizer.pad_token_id)
 

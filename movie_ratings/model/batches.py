@@ -1,4 +1,4 @@
-"""Batches of rows of similar length, padded to the longest of each: no work on padding that can be avoided."""
+"""Batches of rows of similar length, each padded to its longest row, so that little work is spent on padding."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 # The token ids of one row.
 Ids = Sequence[int] | npt.NDArray[np.int32]
 
-# Padded tokens in one batch of inference: large enough to keep the cores busy, small enough for any memory.
+# Padded tokens in one batch of inference: enough to keep the cores busy, and little memory.
 TOKENS = 8_192
 
 

@@ -1,18 +1,21 @@
 """movie_ratings.json: what a checkpoint folder knows beyond its weights and tokenizer."""
 
 import subprocess
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
-from movie_ratings.core import storage
+from movie_ratings.core import checks, storage
 from movie_ratings.core.errors import UserError
-from movie_ratings.model.decision import Answering, Answerings, Calibration, Decision
-from movie_ratings.model.head import Head
+from movie_ratings.model.decision import Answering, Answerings, Calibration, Decision, Rule
+from movie_ratings.model.head import OUTPUTS, Head, Objective
+from movie_ratings.model.linear import read_thresholds
 from movie_ratings.movies.labels import CLASSES, Thresholds
-from movie_ratings.movies.text import FORMAT, TextFormat
+from movie_ratings.movies.text import FIELDS, FORMAT, TextFormat
 
 FILE: Final = "movie_ratings.json"
+LONGEST: Final = 1 << 20  # tokens of a text; no model reads so many
 CODE: Final = ("stages", "movie_ratings", "params.yaml")  # what a training depends on, besides its data
 
 
@@ -41,33 +44,67 @@ def read(folder: str | Path) -> Metadata:
     """Read the metadata of a checkpoint folder.
 
     Raises:
-        UserError: the folder or the file is missing or broken, or its text format or classes are not this code's.
+        UserError: the folder or the file is missing; a value in the file is missing, is not finite, or has another type
+            or length than it should; or the text format or the classes are not this code's.
     """
     path = Path(folder, FILE)
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: no such checkpoint folder; train one with `dvc repro` or get one with `dvc pull`")
     found = storage.read_json(path)
     try:
-        if found["text_format"] != FORMAT:
-            raise UserError(f"{path}: text format {found['text_format']}, this code writes {FORMAT}; train it anew")
-        if found["classes"] != list(CLASSES):
-            raise UserError(f"{path}: classes {found['classes']}, expected {list(CLASSES)}")
-        return Metadata(
-            thresholds=Thresholds(**found["thresholds"]),
-            text=TextFormat(tuple(found["text"]["fields"]), found["text"]["max_length"]),
-            head=Head(**found["head"]),
-            answerings=Answerings(**{kind: _answering(how) for kind, how in found["answerings"].items()}),
-            origin=found["origin"],
-        )
-    except (KeyError, TypeError) as error:
+        return _metadata(checks.mapping(found, "the file"), path)
+    except ValueError as error:
         raise UserError(f"{path}: not a checkpoint's metadata ({error})") from None
 
 
-def _answering(found: dict[str, Any]) -> Answering:
-    calibration, decision = found["calibration"], found["decision"]
+def _metadata(found: dict[str, Any], path: Path) -> Metadata:
+    if (written := checks.part(found, "text_format")) != FORMAT:
+        raise UserError(f"{path}: text format {checks.shortened(written)}, this code writes {FORMAT}; train it anew")
+    if (classes := checks.part(found, "classes")) != list(CLASSES):
+        raise UserError(f"{path}: classes {checks.shortened(classes)}, expected {list(CLASSES)}")
+    text = checks.mapping(checks.part(found, "text"), "text")
+    head = checks.mapping(checks.part(found, "head"), "head")
+    answerings = checks.mapping(checks.part(found, "answerings"), "answerings")
+    facts, plot = (_answering(answerings, kind) for kind in ("facts", "plot"))
+    if len(facts.calibration.scales) != len(plot.calibration.scales):
+        raise ValueError("answerings.facts and answerings.plot have different numbers of scales")
+    return Metadata(
+        thresholds=read_thresholds(checks.part(found, "thresholds")),
+        text=TextFormat(
+            checks.choices(checks.part(text, "fields", "text"), "text.fields", FIELDS),
+            checks.whole(checks.part(text, "max_length", "text"), "text.max_length", 1, LONGEST),
+        ),
+        head=Head(
+            cast(Objective, checks.choice(checks.part(head, "objective", "head"), "head.objective", list(OUTPUTS))),
+            checks.finite(checks.part(head, "mean", "head"), "head.mean"),
+            checks.finite(checks.part(head, "std", "head"), "head.std", least=0),
+        ),
+        answerings=Answerings(facts, plot),
+        origin=checks.mapping(checks.part(found, "origin"), "origin"),
+    )
+
+
+def _answering(found: dict[str, Any], kind: str) -> Answering:
+    place = f"answerings.{kind}"
+    how = checks.mapping(checks.part(found, kind, "answerings"), place)
+    calibration = checks.mapping(checks.part(how, "calibration", place), f"{place}.calibration")
+    decision = checks.mapping(checks.part(how, "decision", place), f"{place}.decision")
+
+    def vector(values: dict[str, Any], inside: str, name: str, lengths: Collection[int]) -> tuple[float, ...]:
+        return checks.vector(checks.part(values, name, inside), f"{inside}.{name}", lengths)
+
+    rule = checks.part(decision, "rule", f"{place}.decision")
+    strength = checks.part(decision, "strength", f"{place}.decision")
     return Answering(
-        Calibration(tuple(calibration["scales"]), tuple(calibration["bias"])),
-        Decision(decision["rule"], decision["strength"], tuple(decision["offsets"])),
+        Calibration(
+            vector(calibration, f"{place}.calibration", "scales", (1, 2)),  # the transformer's, the linear part's
+            vector(calibration, f"{place}.calibration", "bias", (len(CLASSES),)),
+        ),
+        Decision(
+            cast(Rule, checks.choice(rule, f"{place}.decision.rule", get_args(Rule))),
+            checks.finite(strength, f"{place}.decision.strength"),
+            vector(decision, f"{place}.decision", "offsets", (len(CLASSES),)),
+        ),
     )
 
 

@@ -12,18 +12,18 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from movie_ratings.core import storage
+from movie_ratings.core import checks, storage
 from movie_ratings.core.arrays import Floats
 from movie_ratings.core.errors import UserError
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.labels import CLASSES, Thresholds
-from movie_ratings.movies.text import compose, has, names, number
+from movie_ratings.movies.text import FIELDS, compose, has, names, number
 
 FILE: Final = "linear.json"
 
@@ -147,14 +147,28 @@ def read(folder: str | Path) -> LinearPart:
     """Read the linear part of a checkpoint folder.
 
     Raises:
-        UserError: the file is missing or broken.
+        UserError: the file is missing or broken, or a weight in it is not a finite number.
     """
     path = Path(folder, FILE)
     found = storage.read_json(path)
     try:
-        return LinearPart(_model(found["facts"]), _model(found["plot"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        parts = checks.mapping(found, "the file")
+        return LinearPart(*(_model(checks.part(parts, name), name) for name in ("facts", "plot")))
+    except ValueError as error:
         raise UserError(f"{path}: not a linear part ({error})") from None
+
+
+def read_thresholds(found: Any, place: str = "thresholds") -> Thresholds:
+    """Thresholds as a JSON file holds them.
+
+    Raises:
+        ValueError: they are not two rising numbers.
+    """
+    values = checks.mapping(found, place)
+    low, high = (checks.finite(checks.part(values, name, place), f"{place}.{name}") for name in ("low", "high"))
+    if not low < high:
+        raise ValueError(f"{place}.low must be below {place}.high, found {low:g} and {high:g}")
+    return Thresholds(low, high)
 
 
 # Attributes that the file stores under another name. Renaming them there would change every stored model.
@@ -165,12 +179,29 @@ def _stored(model: LinearModel) -> dict[str, Any]:
     return {STORED.get(name, name): value for name, value in asdict(model).items()}
 
 
-def _model(found: dict[str, Any]) -> LinearModel:
+def _model(found: Any, place: str) -> LinearModel:
+    values = checks.mapping(found, place)
+
+    def part(name: str) -> tuple[Any, str]:
+        return checks.part(values, name, place), f"{place}.{name}"
+
+    indicators, indicators_place = part("facts")
+    words, words_place = part("words")
+    weights = checks.mapping(indicators, indicators_place)
+    if not checks.all_finite(weights.values()):
+        raise ValueError(f"{indicators_place} holds a weight that is not a finite number")
+    pairs = checks.mapping(words, words_place)
+    try:
+        pairs = dict(zip(pairs, map(tuple, pairs.values()), strict=True))  # a tuple takes less memory than a list
+    except TypeError:
+        raise ValueError(f"{words_place} holds a word without two numbers") from None
+    if not set(map(len, pairs.values())) <= {2} or not checks.all_finite(list(chain.from_iterable(pairs.values()))):
+        raise ValueError(f"{words_place} holds a word without two finite numbers")
     return LinearModel(
-        fields=tuple(found["fields"]),
-        thresholds=Thresholds(**found["thresholds"]),
-        intercept=float(found["intercept"]),
-        scale=float(found["spread"]),
-        indicators={str(name): float(weight) for name, weight in found["facts"].items()},
-        words={str(word): (float(idf), float(weight)) for word, (idf, weight) in found["words"].items()},
+        fields=checks.choices(*part("fields"), FIELDS),
+        thresholds=read_thresholds(*part("thresholds")),
+        intercept=checks.finite(*part("intercept")),
+        scale=checks.positive(*part("spread")),
+        indicators=weights,
+        words=pairs,
     )

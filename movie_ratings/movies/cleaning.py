@@ -1,4 +1,4 @@
-"""Cleaning: which rows of a table of movies are worth learning from.
+"""Cleaning: decide which rows of a table of movies are worth learning from.
 
 Rows pass through memory a batch at a time and wait on disk, in files by ranges of their id, until it is known which of
 them stay: of the whole table, memory holds only what finding duplicates takes.
@@ -22,16 +22,16 @@ from movie_ratings.movies.text import NO_GENRE, normalise
 
 TEXTS: Final = ("title", "original_title", "summary", "original_language")
 LISTS: Final = ("genres", "spoken_languages", "cast", "directors")
-# What `normalise` may change: the texts without it, nearly all, need not be looked at one by one.
+# Characters that `normalise` may change. Nearly all texts have none of them, and are not normalised one by one.
 UNUSUAL: Final = r"[\x00-\x1f\x85\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|  |^ | $"
 REASONS: Final = ("no_title", "no_summary", "no_rating", "rating_out_of_range", "few_votes")
-# What finding duplicates takes: the row's number, its id and votes, and the film that it is.
+# The columns that finding duplicates needs; ``film`` is the key of `film.group_key`.
 FILM: Final = {"row": pl.UInt32, "id": pl.Int64, "votes": pl.Int64, "film": pl.String}
 BUCKET: Final = 131_072  # rows that are sorted at a time
 
 
 def clean_table(source: str | Path, target: str | Path, min_votes: int) -> dict[str, Any]:
-    """Write the rows worth keeping, by id; return the count of the others by the first reason that applies to each."""
+    """Write the rows worth keeping, sorted by id; return the counts of dropped rows by the first reason for each."""
     ids = parquet.read_table(source, pa.schema([MOVIE.field("id")]))["id"].to_numpy()
     dropped = dict.fromkeys(REASONS, 0)
     films = [pl.DataFrame(schema=FILM)]
@@ -53,7 +53,7 @@ def clean_table(source: str | Path, target: str | Path, min_votes: int) -> dict[
 
 
 def normalised(movies: pa.RecordBatch) -> pl.DataFrame:
-    """The movies with normalised texts, an empty one null; without empty names; with NonGiven for no genres."""
+    """The movies with normalised texts. Empty texts become null, empty names are removed, no genre becomes NonGiven."""
     found = pl.DataFrame(movies)
     return found.with_columns(
         *(_texts(found[name]) for name in TEXTS),
@@ -70,7 +70,7 @@ def _texts(column: pl.Series) -> pl.Series:
 
 
 def _lists(column: pa.ListArray) -> pa.ListArray:
-    """The lists with each string normalised, without the empty ones; a null list stays null."""
+    """The lists with normalised strings and without empty strings; a null list stays null."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
     owners = np.repeat(np.arange(len(column)), lengths)
     values = _texts(pl.Series(column.flatten(), dtype=pl.String))
@@ -82,7 +82,7 @@ def _lists(column: pa.ListArray) -> pa.ListArray:
 
 
 def _reason(min_votes: int) -> pl.Expr:
-    """Why a normalised movie is dropped: one of `REASONS`, or null."""
+    """The reason for dropping a normalised movie: one of `REASONS`, or null."""
     rating, votes = pl.col("vote_average"), pl.col("vote_count").fill_null(0)
     applies = (
         pl.col("title").is_null(),
@@ -95,8 +95,8 @@ def _reason(min_votes: int) -> pl.Expr:
 
 
 def _distinct(films: pl.DataFrame, rows: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
-    """Whether each of the ``rows`` stays, and how many were duplicates of what kind."""
-    # Most votes first; among equals the smaller id, then the earlier row, so that nothing is left to chance.
+    """Whether each of the ``rows`` is kept, and the number of duplicates of each kind."""
+    # Most votes first; ties go to the smaller id, then to the earlier row, so that the order is always the same.
     ranked = films.sort(["votes", "id", "row"], descending=[True, False, False])
     by_id = ranked.unique("id", keep="first", maintain_order=True)
     by_film = by_id.unique("film", keep="first", maintain_order=True)
@@ -106,7 +106,7 @@ def _distinct(films: pl.DataFrame, rows: int) -> tuple[npt.NDArray[np.bool_], di
 
 
 class _Buckets:
-    """Movies on disk, in files by ranges of their id: sorting all of them takes the memory of one."""
+    """Movies on disk, one file for each range of ids. Sorting all movies needs the memory of one file."""
 
     SCHEMA: Final = MOVIE.append(pa.field("row", pa.uint32()))
 
@@ -132,7 +132,7 @@ class _Buckets:
             self._files[place].write_table(part.to_arrow().cast(self.SCHEMA))
 
     def sorted(self, stays: npt.NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
-        """The movies of the rows that stay, by id."""
+        """The movies of the rows that are kept, sorted by id."""
         for place in sorted(self._files):
             with pa.ipc.open_file(self._path(place)) as file:
                 movies = pl.DataFrame(file.read_all())

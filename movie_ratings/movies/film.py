@@ -13,7 +13,7 @@ def group_key(title: str, year: int | None) -> str:
     letters nor digits is kept as it is written.
     """
     decomposed = unicodedata.normalize("NFKD", title).casefold()
-    # Casefolding can compose anew ("ẖ"), hence the second decomposition.
+    # Casefolding can compose characters again ("ẖ"), hence the second decomposition.
     letters = "".join(
         c
         for c in unicodedata.normalize("NFKD", decomposed)

@@ -1,4 +1,4 @@
-"""Class names in their order, the two thresholds between them, and the label of a rating."""
+"""The classes in their order, the two thresholds between them, and the class of a rating."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,33 +16,33 @@ CLASSES: Final = ("bad", "average", "good")
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A rating below ``low`` is bad, above ``high`` good, and average from the one to the other, both included."""
+    """A rating below ``low`` is bad, a rating above ``high`` is good, and all others are average."""
 
     low: float
     high: float
 
 
 class Scheme(Protocol):
-    """Where bad ends and good begins: the group `labels` of params.yaml."""
+    """The group `labels` of params.yaml: how the two thresholds are fitted."""
 
     @property
     def scheme(self) -> Literal["mean_std", "quantile", "fixed"]:
-        """Which of the three rules below applies."""
+        """The rule."""
         ...
 
     @property
     def std(self) -> float:
-        """``mean_std``: so many standard deviations either side of the mean."""
+        """``mean_std``: the distance of both thresholds from the mean, in standard deviations."""
         ...
 
     @property
     def quantiles(self) -> Sequence[float]:
-        """``quantile``: the two quantiles of the ratings, rising."""
+        """``quantile``: the two quantiles of the training ratings, in rising order."""
         ...
 
     @property
     def fixed(self) -> Sequence[float]:
-        """``fixed``: the two ratings, rising."""
+        """``fixed``: the two ratings, in rising order."""
         ...
 
 
@@ -55,7 +55,7 @@ def fit_thresholds(ratings: npt.NDArray[np.float64], params: Scheme) -> Threshol
     if len(ratings) == 0:
         raise UserError("labels: the training split has no ratings to fit thresholds on")
     if params.scheme == "mean_std":
-        # Exactly rounded sums, so that neither row order nor the number of cores shows in the result.
+        # Exactly rounded sums do not depend on the order of the rows or the number of cores.
         values = ratings.tolist()
         mean, std = fmean(values), pstdev(values)
         thresholds = Thresholds(mean - params.std * std, mean + params.std * std)

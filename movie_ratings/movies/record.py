@@ -1,10 +1,10 @@
-"""The movie record: one row a movie, the same columns from every source."""
+"""The movie record: one row for each movie, with the same columns from every source."""
 
 import pyarrow as pa
 
 MOVIE = pa.schema(
     [
-        ("id", pa.int64()),  # the source's own
+        ("id", pa.int64()),  # of the source
         ("source", pa.string()),
         ("title", pa.string()),
         ("original_title", pa.string()),
@@ -23,7 +23,7 @@ MOVIE = pa.schema(
     ]
 )
 
-# Which movie is in which split.
+# The split of each movie.
 SPLIT_OF = pa.schema([("id", pa.int64()), ("split", pa.string())])
 
 # A movie as the library reads it: the record, and the year of release, which `release.add_year` derives.
@@ -32,5 +32,5 @@ WITH_YEAR = MOVIE.append(pa.field("year", pa.int32()))
 # A movie of a split: with its year, the rating that the label is derived from, and the label.
 LABELLED = WITH_YEAR.append(pa.field("rating", pa.float64())).append(pa.field("label", pa.string()))
 
-# The answers of baselines on the test split: a row for each of its movies, model after model.
+# The predictions of the baselines for the test split: one row for each baseline and movie.
 ANSWERS = pa.schema([("model", pa.string()), ("id", pa.int64()), ("label", pa.string()), ("prediction", pa.string())])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 # Raise it with every change to what `compose` or `encode` return.
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 # The fields that a model may read, in the order of params.yaml. All of them are known before a movie's release.
 FIELDS: Final = ("title", "genres", "year", "runtime", "spoken_languages", "directors", "cast", "summary")
@@ -21,9 +21,10 @@ FIELDS: Final = ("title", "genres", "year", "runtime", "spoken_languages", "dire
 PLOT: Final = ("title", "genres", "summary")
 NUMBERS: Final = ("year", "runtime")
 NAMES: Final = ("genres", "spoken_languages", "directors", "cast")
-# How many names of a field are read: the first ones, which are the stars of a cast. The number of names must not reach
-# the model: a long cast list shows that many people cared about a movie, which is known only after its release.
-FIRST: Final = {"spoken_languages": 4, "directors": 2, "cast": 5}
+# How many names of a field are read: the first ones, which are the stars of a cast. A request may hold thousands of
+# names, and each costs time. The number of names must not reach the model either: a long cast list shows that many
+# people cared about a movie, which is known only after its release. The sources list at most ten genres of a movie.
+FIRST: Final = {"genres": 10, "spoken_languages": 4, "directors": 2, "cast": 5}
 NO_GENRE: Final = "NonGiven"
 
 
@@ -48,9 +49,9 @@ def normalise(text: str) -> str:
 
 
 def names(movie: Mapping[str, Any], field: str) -> list[str]:
-    """The names in a field of `NAMES` that a model reads: genres, or the first few of the others."""
+    """The names in a field of `NAMES` that a model reads: the first ones, as many as `FIRST` allows."""
     found = (name for name in map(normalise, movie.get(field) or ()) if name and name != NO_GENRE)
-    return list(islice(found, FIRST.get(field)))
+    return list(islice(found, FIRST[field]))
 
 
 def number(movie: Mapping[str, Any], field: str) -> int | None:

@@ -58,17 +58,16 @@ class Classifier:
 
             path = revisions.fetch(rev, str(path))
         model = served.read(path)
-        import onnxruntime  # takes a fifth of a second, which --help and typing errors should not cost
-
-        onnxruntime.set_default_logger_severity(3)
         try:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            session = onnxruntime.InferenceSession(Path(path, served.GRAPH), options, ["CPUExecutionProvider"])
+            session = _session(Path(path), model.weights, threads)
             tokenizer = Tokenizer.from_file(str(Path(path, served.TOKENIZER)))
-        # Both libraries raise whatever their native parts raise; the file is at fault in each case.
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # Both libraries raise whatever their native parts raise, a panic of Rust, which is no Exception, included; the
+        # file is at fault in each case.
+        except BaseException as error:
             raise UserError(f"{path}: cannot be loaded ({first_line(error)})") from None
+        _require_signature(session, f"{Path(path, served.GRAPH)}")
         return cls(session, tokenizer, linear_part.read(path) if model.metadata.has_linear else None, model)
 
     @property
@@ -109,7 +108,11 @@ class Classifier:
                 yield
                 done = 0
             ids, mask = pad([rows[row] for row in batch], self._model.pad_id)
-            (logits[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+            try:
+                (logits[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+            # A graph that cannot compute these tokens: the message names its nodes and no text of the movie.
+            except Exception as error:
+                raise UserError(f"model {self.version} cannot predict ({first_line(error)})") from None
             done += len(batch)
         return np.stack([logits, self._linear.logits(movies)] if self._linear else [logits])
 
@@ -118,8 +121,15 @@ class Classifier:
         return self.decide(movies, self.logits(movies))
 
     def decide(self, movies: Sequence[Mapping[str, Any]], logits: Floats) -> tuple[Floats, Ints]:
-        """As `answer`, of movies whose `logits` were computed before."""
-        return self.metadata.answerings.answer(logits, facts_known(movies, self.metadata.text.fields))
+        """As `answer`, of movies whose `logits` were computed before.
+
+        Raises:
+            UserError: the model computes a probability that is not finite.
+        """
+        found = self.metadata.answerings.answer(logits, facts_known(movies, self.metadata.text.fields))
+        if not np.isfinite(found[0]).all():
+            raise UserError(f"model {self.version} cannot predict (a probability is not a finite number)")
+        return found
 
     def predict(self, movies: Sequence[Mapping[str, Any]]) -> list[Prediction]:
         """Label and probabilities of each movie: a mapping with the fields of `movie_ratings.movies.text.FIELDS`.
@@ -147,6 +157,31 @@ class Classifier:
             Prediction(CLASSES[index], dict(zip(CLASSES, map(float, row), strict=True)))
             for index, row in zip(classes, probabilities, strict=True)
         ]
+
+
+def _session(folder: Path, weights: Sequence[str], threads: int) -> Any:
+    """The ONNX Runtime session of the graph in ``folder``, whose files of ``weights`` have been checked."""
+    import onnxruntime  # takes a fifth of a second, which --help and typing errors should not cost
+
+    onnxruntime.set_default_logger_severity(4)  # fatal: an error is an exception too, whose message becomes one line
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    if weights:
+        # ONNX Runtime would not follow the links that DVC can make of the files, because they leave the folder.
+        maps = [np.memmap(folder / name, np.uint8, "r") for name in weights]
+        options.add_external_initializers_from_files_in_memory(list(weights), maps, list(map(len, maps)))
+    return onnxruntime.InferenceSession(folder / served.GRAPH, options, ["CPUExecutionProvider"])
+
+
+def _require_signature(session: Any, place: str) -> None:
+    """Check the names and types of the inputs and outputs, and the number of classes where the graph fixes it."""
+    inputs = {found.name: found.type for found in session.get_inputs()}
+    outputs = {found.name: found.type for found in session.get_outputs()}
+    if inputs != dict.fromkeys(("input_ids", "attention_mask"), "tensor(int64)"):
+        raise UserError(f"{place}: not the graph of a served model, it reads {', '.join(inputs) or 'nothing'}")
+    last = next(reversed(session.get_outputs()[0].shape), None)  # a name where the size is not fixed
+    if outputs != {"logits": "tensor(float)"} or (isinstance(last, int) and last != len(CLASSES)):
+        raise UserError(f"{place}: not the graph of a served model, it computes {', '.join(outputs) or 'nothing'}")
 
 
 def _numbered(movie: Mapping[str, Any], number: int) -> ValidMovie:

@@ -1,6 +1,7 @@
 """Movies in CSV, JSON lines and Parquet files, a batch of rows at a time; errors name the line."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,12 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from movie_ratings.core import storage
-from movie_ratings.core.errors import UserError
+from movie_ratings.core.checks import shortened
+from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.parquet import RowGroups
 from movie_ratings.movies.text import NAMES, NUMBERS, normalise
 
 FORMATS: Final = (".csv", ".jsonl", ".parquet")
 PARSED: Final = frozenset((*NAMES, *NUMBERS))  # columns of CSV files whose cells are not plain text
+LONGEST_ROW: Final = 8 << 20  # bytes of a movie in CSV or JSON lines; a longer one is a quote that was never closed
+BATCH_BYTES: Final = 32 << 20  # of a text file that are read for one batch: few long rows fill a batch, too
+DIGITS: Final = 9  # of a number in a CSV cell; Python refuses to read thousands of digits
 
 # The place of a movie ("movies.csv line 3"), and its columns.
 Row = tuple[str, dict[str, Any]]
@@ -42,10 +47,22 @@ def read(path: Path, size: int, name: str | None = None) -> Iterator[list[Row]]:
     Raises:
         UserError: the file does not have the format of its suffix, or a line is broken; the message names the line.
     """
-    reader = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}[path.suffix]
-    rows = reader(path, name or str(path))
-    while batch := list(islice(rows, size)):
-        yield batch
+    if path.suffix == ".parquet":
+        rows = _parquet(path, name or str(path))
+        while batch := list(islice(rows, size)):
+            yield batch
+        return
+    with path.open("rb") as file:
+        lines = _Lines(file, name or str(path))
+        rows = _csv(lines) if path.suffix == ".csv" else _json_lines(lines)
+        batch, begin = [], 0
+        for row in rows:
+            batch.append(row)
+            if len(batch) == size or lines.read - begin > BATCH_BYTES:
+                yield batch
+                batch, begin = [], lines.read
+        if batch:
+            yield batch
 
 
 def types(path: Path) -> dict[str, pa.DataType]:
@@ -55,7 +72,7 @@ def types(path: Path) -> dict[str, pa.DataType]:
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a readable Parquet file ({error})") from None
+        raise UserError(f"{path}: not a readable Parquet file ({first_line(error)})") from None
     return dict(zip(schema.names, schema.types, strict=True))
 
 
@@ -91,14 +108,21 @@ class Writer:
         """Append rows.
 
         Raises:
-            UserError: a row's columns or types are not those of the rows before it.
+            UserError: a row's columns or types are not those of the rows before it, or a value has no place in the
+                format.
         """
         if self._path.suffix == ".jsonl":
-            self._file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+            self._write_json(rows)
         elif self._path.suffix == ".csv":
             self._write_csv(rows)
         else:
             self._write_parquet(rows)
+
+    def _write_json(self, rows: Sequence[dict[str, Any]]) -> None:
+        try:
+            self._file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UserError(f"{self._path}: a value that JSON cannot hold ({first_line(error)})") from None
 
     def _write_csv(self, rows: Sequence[dict[str, Any]]) -> None:
         if self._sink is None:
@@ -106,8 +130,8 @@ class Writer:
             self._sink.writeheader()
         try:
             self._sink.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-        except ValueError as error:
-            raise UserError(f"{self._path}: rows with different columns ({error})") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self._path}: rows with different columns ({shortened(first_line(error))})") from None
 
     def _write_parquet(self, rows: Sequence[dict[str, Any]]) -> None:
         try:
@@ -118,22 +142,58 @@ class Writer:
                 self._sink = RowGroups(self._stack.enter_context(pq.ParquetWriter(self._temporary, table.schema)))
             else:
                 table = pa.Table.from_pylist(list(rows), self._sink.schema)
-        except pa.ArrowException as error:
-            raise UserError(f"{self._path}: a column has values of different types ({error})") from None
+        # Arrow's own errors, and Python's for a number that is too large or a list among texts.
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            raise UserError(f"{self._path}: a column has values of different types ({first_line(error)})") from None
         self._sink.write(table)
 
 
-def _csv(path: Path, name: str) -> Iterator[Row]:
-    csv.field_size_limit(1 << 26)
-    reader = csv.reader(_lines(path, name), strict=True)
+class _Lines(Iterator[str]):
+    """The lines of a text file. Errors name the line; ``read`` counts the bytes so far.
+
+    A movie may span lines. The reader of movies calls `begin` before each movie, so that a longer one than
+    `LONGEST_ROW` is refused before it fills the memory.
+    """
+
+    def __init__(self, file: io.BufferedReader, name: str):
+        self.name, self.number, self.read = name, 0, 0
+        self._file, self._begin = file, 0
+
+    @property
+    def place(self) -> str:
+        """The line that was read last."""
+        return f"{self.name} line {self.number}"
+
+    def begin(self) -> str:
+        """The place of the movie that begins with the next line."""
+        self._begin = self.read
+        return f"{self.name} line {self.number + 1}"
+
+    def __next__(self) -> str:
+        line = self._file.readline(LONGEST_ROW + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.read += len(line)
+        if self.read - self._begin > LONGEST_ROW:
+            raise UserError(f"{self.place}: a movie of more than {LONGEST_ROW:,} bytes, or a quote that is not closed")
+        try:
+            return line.decode("utf-8-sig" if self.number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{self.place}: not UTF-8 text ({error.reason})") from None
+
+
+def _csv(lines: _Lines) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST_ROW)
+    reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, None)
         if header is None:
-            raise UserError(f"{name}: empty file, expected a line of column names")
-        _require_columns(name, header)
+            raise UserError(f"{lines.name}: empty file, expected a line of column names")
+        _require_columns(lines.name, header)
         while True:
             # A quoted cell can span lines: the place is the line on which the row starts.
-            place = f"{name} line {reader.line_num + 1}"
+            place = lines.begin()
             row = next(reader, None)
             if row is None:
                 return
@@ -144,33 +204,30 @@ def _csv(path: Path, name: str) -> Iterator[Row]:
             movie: dict[str, Any] = dict(zip(header, row, strict=True))
             yield place, movie | {field: _value(movie[field], field, place) for field in movie.keys() & PARSED}
     except csv.Error as error:
-        raise UserError(f"{name} line {reader.line_num}: not valid CSV ({error})") from None
+        raise UserError(f"{lines.place}: not valid CSV ({error})") from None
 
 
-def _json_lines(path: Path, name: str) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path, name), 1):
-        place = f"{name} line {number}"
-        if not line.strip():
-            continue
-        try:
-            movie = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{place}: not valid JSON ({error})") from None
-        if not isinstance(movie, dict):
-            raise UserError(f"{place}: expected a JSON object, found {type(movie).__name__}")
-        if "\\ud" in line.lower():
+def _json_lines(lines: _Lines) -> Iterator[Row]:
+    place = lines.begin()
+    for line in lines:
+        if line.strip():
+            movie = _parsed(line, f"{place}: not valid JSON")
+            if not isinstance(movie, dict):
+                raise UserError(f"{place}: expected a JSON object, found {type(movie).__name__}")
+            yield place, movie
+        place = lines.begin()
+
+
+def _parsed(text: str, complaint: str) -> Any:
+    """The value of a JSON text; ``complaint`` begins the message if there is none."""
+    try:
+        if "\\ud" in text.lower():
             # Half of an escaped surrogate pair is valid JSON, but no file could hold it as text.
-            movie = json.loads(normalise(json.dumps(movie, ensure_ascii=False)))
-        yield place, movie
-
-
-def _lines(path: Path, name: str) -> Iterator[str]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(f"{name} line {number}: not UTF-8 text ({error.reason})") from None
+            return json.loads(normalise(json.dumps(json.loads(text), ensure_ascii=False)))
+        return json.loads(text)
+    # A RecursionError: more brackets inside each other than Python reads.
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{complaint} ({first_line(error)})") from None
 
 
 def _parquet(path: Path, name: str) -> Iterator[Row]:
@@ -182,8 +239,12 @@ def _parquet(path: Path, name: str) -> Iterator[Row]:
                 for movie in batch.to_pylist():
                     number += 1
                     yield f"{name} row {number}", movie
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{name}: not a readable Parquet file ({error})") from None
+    except UserError:
+        raise
+    # Arrow's own errors, and those of Python where a value has none of its types: a text that is not UTF-8, a time
+    # beyond its calendar.
+    except Exception as error:
+        raise UserError(f"{name}: not a readable Parquet file ({first_line(error)})") from None
 
 
 def _require_columns(name: str, columns: Sequence[str]) -> None:
@@ -199,15 +260,12 @@ def _value(cell: str, field: str, place: str) -> Any:
     if field in NUMBERS:
         # Programs that read a whole-number column with gaps often write it as 112.0.
         number = cell.strip().removesuffix(".0")
-        if number and not (number.isascii() and number.isdigit()):
-            raise UserError(f"{place}: {field} must be a whole number, found {cell!r}")
+        if number and not (number.isascii() and number.isdigit() and len(number) <= DIGITS):
+            raise UserError(f"{place}: {field} must be a whole number, found {shortened(cell)}")
         return int(number) if number else None
     if not cell.strip().startswith("["):
         return [name.strip() for name in cell.split(",") if name.strip()]
-    try:
-        return json.loads(cell)
-    except ValueError as error:
-        raise UserError(f"{place}: {field} is not a valid JSON list ({error})") from None
+    return _parsed(cell, f"{place}: {field} is not a valid JSON list")
 
 
 def _cell(value: Any) -> Any:

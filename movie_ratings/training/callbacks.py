@@ -12,11 +12,10 @@ from movie_ratings.core import processes
 from movie_ratings.core.rounding import rounded
 from movie_ratings.training.dataset import TrainingDataset
 
-# The Trainer's name of a figure, and the name of its curve.
+# The Trainer's name of a figure, and the name of its curve. The learning rate follows from params.yaml.
 LOGGED: Final = {
     "loss": "train_loss",
     "eval_loss": "validation_loss",
-    "learning_rate": "learning_rate",
     "eval_balanced_accuracy": "validation_balanced_accuracy",
 }
 

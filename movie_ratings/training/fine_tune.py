@@ -1,4 +1,4 @@
-"""Fine-tuning: train the transformer, fit the linear part, calibrate both together, write one checkpoint folder.
+"""Fine-tuning: fit the linear part, train the transformer, calibrate both together, write one checkpoint folder.
 
 Training keeps the epoch with the best expected balanced accuracy on the validation split. The linear part's
 regularisation strength, the calibration and the decision rule are fitted on the validation split too. A run that was
@@ -15,13 +15,12 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from movie_ratings.core import processes, storage
-from movie_ratings.core.errors import UserError
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.head import OUTPUTS, Head
 from movie_ratings.model.linear import LinearPart
 from movie_ratings.movies.text import TextFormat
 from movie_ratings.params import Params
-from movie_ratings.training import frozen, pretrained, trainer
+from movie_ratings.training import frozen, preflight, pretrained, trainer
 from movie_ratings.training.answerings import fit_answerings
 from movie_ratings.training.dataset import Data, TrainingDataset, known_fields
 from movie_ratings.training.ridge import Rated, fit_part
@@ -35,11 +34,12 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
     parameters and data. The learning curves are written to the folder ``curves`` if it is given.
 
     Raises:
-        UserError: the model cannot be loaded or trained with these parameters, or a class has no training movie.
+        UserError: the model cannot be loaded, trained with these parameters or served, no word or fact is frequent
+            enough for the linear part, or a class has no training movie.
     """
-    tokenizer = pretrained.load_tokenizer(options.model.name)
-    model = pretrained.load_model(options.model.name, options.train.seed, OUTPUTS[options.train.objective])
-    text = _text_format(data, options, model)
+    name, outputs = options.model.name, OUTPUTS[options.train.objective]
+    model, tokenizer = pretrained.load(name, options.text.max_length, options.train.seed, outputs)
+    text = _text_format(data, options)
     state = states / _key(data, options, model)
     state.mkdir(parents=True, exist_ok=True)
     arguments = trainer.arguments(options.train, data.train.num_rows, state)
@@ -51,11 +51,18 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
     transformer = Transformer(model, tokenizer, head, text, data.thresholds)
     if options.train.freeze_layers:
         frozen.freeze(model, options.train.freeze_layers)
+    part: LinearPart | None = None
+    alphas: dict[str, float] = {}
+    # Before the training, which takes longest, comes everything else that can fail.
+    with arguments.main_process_first(local=False):
+        if processes.is_first():
+            preflight.check(transformer, dataset.input_ids[0], options.train)
+            if options.linear.use:
+                part, alphas = _fit_linear(dataset, transformer, options)
 
     metrics = trainer.train(transformer, dataset, options.train, arguments)
     if not processes.is_first():
         return metrics
-    part, alphas = _fit_linear(dataset, transformer, options) if options.linear.use else (None, {})
     answerings, figures = fit_answerings(transformer, part, dataset, options.decision)
     origin = {
         "model": options.model.name,
@@ -72,14 +79,11 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
     return metrics | {"linear_alpha": alphas, "validation": figures}
 
 
-def _text_format(data: Data, options: Params, model: PreTrainedModel) -> TextFormat:
-    """The fields that the training movies have, and the length that the model can read."""
+def _text_format(data: Data, options: Params) -> TextFormat:
+    """The fields that the training movies have, and the length that the model reads."""
     fields = known_fields(data.train, options.text.fields)
     if unknown := [field for field in options.text.fields if field not in fields]:
         print(f"train: no training movie has {', '.join(unknown)}: the model does not read them", file=sys.stderr)
-    longest = getattr(model.config, "max_position_embeddings", options.text.max_length)
-    if options.text.max_length > longest:
-        raise UserError(f"text.max_length: {options.text.max_length} tokens, but {options.model.name} reads {longest}")
     return TextFormat(tuple(fields), options.text.max_length)
 
 

@@ -1,7 +1,9 @@
 """The transformer as an ONNX graph: exported from torch, without needless work, and quantised."""
 
+import contextlib
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,10 +12,12 @@ import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from transformers import PreTrainedModel
 
 from movie_ratings.training.transformer import Transformer
 
 OPSET: Final = 18
+LARGEST: Final = (1 << 31) - (1 << 24)  # bytes of weights: a protobuf message has less than 2 GB, operators included
 
 # Operators that compute each token of the output from the same token of the inputs.
 TOKENWISE: Final = frozenset(["LayerNormalization", "MatMul", "Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Erf", "Tanh"])
@@ -27,9 +31,7 @@ def export(transformer: Transformer, path: Path) -> None:
     mask[1, 9:] = 0
     axes = {0: "rows", 1: "tokens"}
     transformer.eval()
-    # Plain attention gives the faster graph: the fused attention adds a guard against rows without tokens.
-    transformer.model.set_attn_implementation("eager")
-    with warnings.catch_warnings():
+    with _plain_attention(transformer.model), warnings.catch_warnings():
         # The tracer warns of each size that it might take for a constant; the export stage checks that it took none.
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -45,6 +47,17 @@ def export(transformer: Transformer, path: Path) -> None:
     graph = onnx.load(path)
     keep_first_token(graph)
     onnx.save(graph, path)
+
+
+@contextlib.contextmanager
+def _plain_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Use plain attention, which gives the faster graph: fused attention adds a guard against rows without tokens."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 def quantise(source: Path, target: Path) -> None:
@@ -74,6 +87,8 @@ def keep_first_token(model: onnx.ModelProto) -> None:
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+        if node.op_type == "Identity" and node.input[0] in constants:  # of two equal weights the exporter stores one
+            constants[node.output[0]] = constants[node.input[0]]
         for name in node.input:
             readers[name].append(node.name)
     poolers = [node for node in graph.node if _takes_first_token(node, constants)]

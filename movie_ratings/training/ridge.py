@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.core.errors import UserError
 from movie_ratings.model.decision import facts_known
 from movie_ratings.model.linear import LinearModel, LinearPart, indicators, logistic_scale, words
 from movie_ratings.movies.labels import Thresholds
@@ -19,7 +20,8 @@ from movie_ratings.params import Linear
 
 # The TF-IDF values of a movie are divided by their length, an indicator is 1. This factor makes up for a part of that.
 WORD_SCALE: Final = 1.5
-TEXTS: Final = {"title", "summary"}  # the fields that are read as words; of the others, the model reads indicators
+# How scikit-learn says that a vocabulary is empty: no term at all, none in enough movies, fewer movies than enough.
+NO_TERMS: Final = ("empty vocabulary", "no terms remain", "max_df corresponds to < documents")
 
 
 @dataclass(frozen=True)
@@ -70,29 +72,48 @@ def fit_linear(
     """Fit one linear model on ``train``; return it and its regularisation strength.
 
     A word or an indicator of fewer than ``options.min_movies`` training movies gets no weight. The strength is the one
-    of ``options.alphas`` with the least squared error on ``validation``.
+    of ``options.alphas`` with the least squared error on ``validation``. A model without words, or without indicators,
+    is fitted on the others alone: a table may have no genres, or be written in a script without spaces.
+
+    Raises:
+        UserError: neither a word nor an indicator occurs in as many movies.
     """
     tfidf = TfidfVectorizer(analyzer=lambda movie: words(movie, fields), sublinear_tf=True, min_df=options.min_movies)
     flags = CountVectorizer(analyzer=lambda movie: indicators(movie, fields), binary=True, min_df=options.min_movies)
-    has_words, has_indicators = bool(TEXTS & set(fields)), bool(set(fields) - TEXTS)
-    columns = [(tfidf, WORD_SCALE)] * has_words + [(flags, 1.0)] * has_indicators
-    table = sparse.hstack([scale * part.fit_transform(train.movies) for part, scale in columns]).tocsr()
-    held = sparse.hstack([scale * part.transform(validation.movies) for part, scale in columns]).tocsr()
+    parts = [(tfidf, WORD_SCALE), (flags, 1.0)]
+    columns = [(part, scale, counts) for part, scale in parts if (counts := _counts(part, train.movies)) is not None]
+    if not columns:
+        raise UserError(
+            f"linear.use: no word and no fact ({', '.join(fields)}) occurs in {options.min_movies} training movies "
+            "(linear.min_movies); set it to false"
+        )
+    table = sparse.hstack([scale * counts for _, scale, counts in columns]).tocsr()
+    held = sparse.hstack([scale * part.transform(validation.movies) for part, scale, _ in columns]).tocsr()
     fits = []
     for alpha in options.alphas:
         ridge = Ridge(alpha=alpha).fit(table, train.ratings, sample_weight=train.weights)
         fits.append((float(np.mean((ridge.predict(held) - validation.ratings) ** 2)), alpha, ridge))
     error, alpha, ridge = min(fits, key=lambda fit: fit[0])
-    weights = ridge.coef_.tolist()
+    weights, fitted = ridge.coef_.tolist(), [part for part, _, _ in columns]
     model = LinearModel(
         fields=tuple(fields),
         thresholds=thresholds,
         intercept=float(ridge.intercept_),
         scale=logistic_scale(error),
-        indicators=_indicator_weights(flags, weights) if has_indicators else {},
-        words=_word_weights(tfidf, weights) if has_words else {},
+        indicators=_indicator_weights(flags, weights) if flags in fitted else {},
+        words=_word_weights(tfidf, weights) if tfidf in fitted else {},
     )
     return model, alpha
+
+
+def _counts(part: CountVectorizer, movies: Movies) -> sparse.csr_matrix | None:
+    """The matrix of ``part``, fitted on ``movies``; None if no term occurs in enough of them."""
+    try:
+        return part.fit_transform(movies)
+    except ValueError as error:
+        if not any(sign in str(error) for sign in NO_TERMS):
+            raise
+        return None
 
 
 def _indicator_weights(flags: CountVectorizer, weights: list[float]) -> dict[str, float]:

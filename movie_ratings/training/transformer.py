@@ -12,7 +12,7 @@ from movie_ratings.core.arrays import Floats
 from movie_ratings.model import checkpoint
 from movie_ratings.model.batches import by_length, pad
 from movie_ratings.model.head import Head
-from movie_ratings.movies.labels import CLASSES, Thresholds
+from movie_ratings.movies.labels import Thresholds
 from movie_ratings.movies.text import TextFormat, encode
 from movie_ratings.training import pretrained
 from movie_ratings.training.objectives import class_logits
@@ -60,13 +60,18 @@ class Transformer(torch.nn.Module):
 
     def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
         """Class logits (movies, classes) before calibration, in the order of ``movies``."""
+        outputs = torch.from_numpy(self.outputs(movies)).float()
+        return class_logits(outputs, self.head, self.thresholds).double().numpy()
+
+    def outputs(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
+        """What the model's last layer gives (movies, outputs), in the order of ``movies``; see `model.head.OUTPUTS`."""
         input_ids = encode(self.tokenizer.backend_tokenizer, movies, self.text)
-        logits = np.zeros((len(input_ids), len(CLASSES)))
+        outputs = np.zeros((len(input_ids), self.model.config.num_labels))
         self.eval()
         device = self.model.device
         with torch.inference_mode():
             for batch in by_length([len(ids) for ids in input_ids]):
-                ids, mask = pad([input_ids[row] for row in batch], self.pad_id)
-                found = self(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
-                logits[batch] = found.cpu().numpy()
-        return logits
+                tables = pad([input_ids[row] for row in batch], self.pad_id)
+                ids, mask = (torch.from_numpy(table).to(device) for table in tables)
+                outputs[batch] = self.model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()
+        return outputs

@@ -145,7 +145,7 @@ def test_a_perfectly_separated_validation_split_stays_finite() -> None:
 
 def test_a_decision_is_chosen_for_the_metric_that_the_user_names() -> None:
     generator = np.random.default_rng(2)
-    probabilities = generator.dirichlet([1, 5, 1], size=20_000)
+    probabilities = generator.dirichlet([1, 5, 1], size=4_000)
     labels, shares = drawn(probabilities, generator), probabilities.mean(axis=0)
     chosen = {metric: fit_decision("thresholds", probabilities, shares, metric) for metric in SHARES}
     found = {metric: metrics.class_scores(labels, how.classes(probabilities)) for metric, how in chosen.items()}

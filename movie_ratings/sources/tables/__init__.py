@@ -1,6 +1,6 @@
-"""Tables as people have them, read as movies; what `files` and `hub` share.
+"""Read users' tables as movie records; the sources `files` and `hub` share this package.
 
-A text file becomes `blocks` of whole lines, and those, by way of `delimited`, `chunks` of rows; Parquet and JSON lines
-become chunks in `table`. `mapping` makes records of a chunk's columns, with `cells` for the odd one. `movies` puts it
-together and reports the rows that are broken.
+`blocks` cuts a text file into blocks of complete lines, and `delimited` makes `chunks` of rows from the blocks. `table`
+makes chunks from Parquet and JSON lines. `mapping` converts the columns of a chunk to records, and `cells` reads the
+cells that need a reader of their own. `records` combines the steps and reports the broken rows.
 """

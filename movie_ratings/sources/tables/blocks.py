@@ -1,4 +1,4 @@
-"""Text files of any encoding as UTF-8, in blocks of whole lines."""
+"""Read text files of any encoding as UTF-8, in blocks of complete lines."""
 
 import codecs
 import gzip
@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from movie_ratings.core.errors import UserError
 
-SAMPLE: Final = 1 << 20  # bytes by which the encoding is judged
-TELLING: Final = 1 << 16
+SAMPLE: Final = 1 << 20  # bytes from which the encoding is detected
+GUESSED: Final = 1 << 16  # bytes, at most, that charset_normalizer looks at
 BLOCK: Final = 16 << 20  # bytes
 LONGEST_LINE: Final = 64 << 20  # bytes
-SLICE: Final = 1 << 18  # bytes: what is made of so many stays in the processor's cache
-LOOK: Final = 1 << 12  # bytes: more than most lines have
+SLICE: Final = 1 << 18  # bytes: arrays made from a slice fit into the processor's cache
+LOOK: Final = 1 << 12  # bytes: longer than most lines
 QUOTE: Final = ord('"')
 NEWLINE: Final = ord("\n")
 
@@ -27,10 +27,10 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Block:
-    """Whole lines of a file, up to one behind which no quote is open if there is one."""
+    """Complete lines of a file. Where possible, the block ends after a line at which every quote is closed."""
 
     def __init__(self, text: memoryview):
-        """What stands behind the last line of the block is its ``rest``."""
+        """``rest`` holds the bytes of ``text`` after the last line of the block."""
         found = np.frombuffer(text, np.uint8)
         quotes = _places(found, QUOTE)
         end = last = _after_last_line(found)
@@ -50,24 +50,24 @@ class Block:
         return io.BytesIO(self.data).readlines()
 
     def is_regular(self, separator: str) -> bool:
-        """Whether each quote opens a cell at its start, closes one at its end, or is one of a pair inside.
+        """Whether each quote stands at the start of a cell, at its end, or in a pair inside the cell.
 
-        Then it is certain, without parsing, that the block ends outside quotes.
+        If so, the block ends outside quotes, and no parsing is needed to know it.
         """
         if len(self._quotes) % 2:
             return False
         beside = np.zeros(256, dtype=bool)
         beside[[ord(separator), NEWLINE, ord("\r"), QUOTE]] = True
-        # Before the first byte stands, as index -1, the last: it ends a line, as what comes before the block does.
+        # The byte before the first has the index -1, which is the last byte: a newline, like the one before the block.
         before, behind = self._bytes[self._quotes[0::2] - 1], self._bytes[self._quotes[1::2] + 1]
         return bool(beside[before].all() and beside[behind].all())
 
 
 class Text:
-    """A text file; its last line gets an end if it has none."""
+    """A text file. A missing newline at the end of the last line is added."""
 
     def __init__(self, file: Binary):
-        """``file`` can seek, and stays open."""
+        """``file`` must be seekable and stay open."""
         head = file.read(SAMPLE)
         file.seek(0)
         encoding = _encoding(head)
@@ -75,13 +75,13 @@ class Text:
         self._file, self._held = _utf8(file, encoding, self.beginning), b""
 
     def block(self, size: int | None = None) -> Block | None:
-        """The next lines, about ``size`` bytes of them if that is given; None at the end.
+        """The next lines, about ``size`` bytes if ``size`` is given; None at the end of the file.
 
         Raises:
-            UserError: a line has no end for very long.
+            UserError: a line is longer than `LONGEST_LINE`.
         """
         while len(self._held) <= LONGEST_LINE:
-            # Filled in place: a copy of so many bytes takes about as long as parsing them.
+            # The buffer is filled in place: copying it would take about as long as parsing it.
             text = np.empty(len(self._held) + (size or BLOCK) + 1, np.uint8).data
             text[: len(self._held)] = self._held
             end = len(self._held)
@@ -99,23 +99,23 @@ class Text:
         raise UserError(f"a line of more than {LONGEST_LINE:,} bytes, which no table has")
 
     def lines(self, size: int | None = None) -> list[bytes]:
-        """The next lines, about ``size`` bytes of them if that is given; none at the end."""
+        """The next lines, about ``size`` bytes if ``size`` is given; an empty list at the end of the file."""
         block = self.block(size)
         return block.split() if block else []
 
     def give_back(self, data: bytes) -> None:
-        """Let ``data`` be read again."""
+        """Put ``data`` back, to be read next."""
         self._held = data + self._held
 
 
 class _Transcoded(io.RawIOBase):
-    """A file of any encoding as UTF-8; what the encoding does not allow becomes what UTF-8 does not either."""
+    """A file of any encoding, read as UTF-8. Bytes that are invalid in the encoding become bytes invalid in UTF-8."""
 
     def __init__(self, text: io.TextIOBase):
         self._text, self._left = text, b""
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -162,11 +162,11 @@ def _encoding(head: bytes) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        # Only lines with such bytes say which encoding it is, and a guess from few bytes is quick.
-        telling = b"\n".join(line for line in head.splitlines() if not line.isascii())[:TELLING]
-        found = charset_normalizer.from_bytes(telling)
+        # Only lines with bytes outside ASCII depend on the encoding, and guessing from few bytes is fast.
+        guessed = b"\n".join(line for line in head.splitlines() if not line.isascii())[:GUESSED]
+        found = charset_normalizer.from_bytes(guessed)
         best = found.best()
-        # Few words fit several code pages: then it is the commonest.
+        # A few words fit several code pages; cp1252 is the most common of them.
         western = any(guess.encoding == "cp1252" and guess.coherence >= best.coherence for guess in found if best)
         return "cp1252" if western or best is None else best.encoding
     return "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"

@@ -1,4 +1,4 @@
-"""What one cell of somebody's table says; every reader raises ValueError for a text that it cannot read."""
+"""Readers for single cells of users' tables. Each reader raises ValueError for a text that it cannot read."""
 
 import ast
 import json
@@ -22,7 +22,7 @@ TRUTHS: Final = {
 
 
 def names(text: str) -> list[str]:
-    """The names in it: a JSON or Python list of names or of objects with one, or names between , | or ;."""
+    """A list of names: a JSON or Python list of names or of objects with a name, or names separated by , | or ;."""
     if text.startswith(("[", "{")):
         try:
             found = json.loads(text)
@@ -42,7 +42,7 @@ def names(text: str) -> list[str]:
 
 
 def rating(text: str) -> float:
-    """A rating: its comma, if it has one, is a decimal comma; "8/10" is 8."""
+    """A rating. A comma is a decimal comma; "8/10" is 8."""
     found = re.fullmatch(r"(\d+(?:[.,]\d+)?)(?: ?/ ?10)?", text)
     if found is None:
         raise ValueError("no rating")
@@ -50,7 +50,7 @@ def rating(text: str) -> float:
 
 
 def amount(text: str) -> float:
-    """A number with separators between thousands, or with a decimal comma, or with its unit ("98 min")."""
+    """A number, which may have separators between thousands, a decimal comma, or a unit ("98 min")."""
     text = re.sub(r"(?<=\d)[\s'](?=\d{3})", "", text)
     text = re.sub(r" ?min(utes)?\.?$", "", text)
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text):
@@ -63,7 +63,7 @@ def amount(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A whole number: a point in it stands between thousands."""
+    """A whole number. A point separates thousands."""
     if re.fullmatch(r"\d{1,3}(\.\d{3})+", text):
         return int(text.replace(".", ""))
     number = amount(text)
@@ -73,7 +73,7 @@ def count(text: str) -> int:
 
 
 def truth(text: str) -> bool:
-    """Yes or no, in one of the words for it."""
+    """A truth value, such as "yes" or "0"."""
     try:
         return TRUTHS[text.casefold()]
     except KeyError:
@@ -81,7 +81,7 @@ def truth(text: str) -> bool:
 
 
 def day(text: str, day_first: Callable[[], bool]) -> date:
-    """A date as people write it, or the first day of a year; ``day_first`` is asked which number of 3/4/2005 it is."""
+    """A date in one of the common notations, or the first day of a year. ``day_first`` decides about 3/4/2005."""
     if re.fullmatch(r"\d{4}(\.0)?", text):
         return date(int(text[:4]), 1, 1)
     if found := PARTS.match(text):
@@ -97,6 +97,6 @@ def day(text: str, day_first: Callable[[], bool]) -> date:
 
 
 def day_parts(text: str) -> tuple[int, int] | None:
-    """The first two numbers of a date such as 3/4/2005, of which one is the day and the other the month."""
+    """The first two numbers of a date such as 3/4/2005: the day and the month, in either order."""
     found = PARTS.match(text)
     return (int(found[1]), int(found[2])) if found else None

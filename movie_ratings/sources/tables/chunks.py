@@ -1,4 +1,4 @@
-"""Some rows of a table at a time: what could be read of them, and where the rest stands."""
+"""A chunk of rows of a table: the rows that could be read, and the lines of the rows that could not."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Broken:
-    """A row that cannot be read: where it starts, why, and its beginning."""
+    """A row that cannot be read: its first line, the reason, and the start of its text."""
 
     line: int
     reason: str
@@ -28,9 +28,9 @@ class Broken:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a table, and what could not be read among them.
+    """Some rows of a table, and the broken rows among them.
 
-    ``lines`` gives the line (or row) that each row starts on; it may have to count them first.
+    ``lines`` returns the line (or row number) at which each row starts. The call may have to count lines first.
     """
 
     rows: pa.Table
@@ -38,12 +38,12 @@ class Chunk:
     broken: Sequence[Broken] = ()
 
 
-# Reads a chunk; several may be called at once, each in a thread of its own.
+# A function that reads a chunk. Several may run at the same time, each in its own thread.
 Part = Callable[[], Chunk]
 
 
 def from_rows(rows: Sequence[Row | Broken], names: Sequence[str]) -> Chunk:
-    """A chunk of the rows' cells, which are text; a row with a lone surrogate is broken."""
+    """A chunk of rows whose cells are text. A row with a lone surrogate is broken."""
     broken = [row for row in rows if isinstance(row, Broken)]
     read = [row for row in rows if not isinstance(row, Broken)]
     try:
@@ -57,7 +57,7 @@ def from_rows(rows: Sequence[Row | Broken], names: Sequence[str]) -> Chunk:
 
 
 def from_arrow(rows: pa.Table | pa.RecordBatch, first: int) -> Chunk:
-    """A chunk of typed rows, of which the first has the number ``first``."""
+    """A chunk of typed rows; ``first`` is the number of the first row."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
     return Chunk(table, lambda: range(first, first + len(table)))
 
@@ -68,5 +68,5 @@ def _table(rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
 
 
 def _is_text(cells: Sequence[str | None]) -> bool:
-    """Whether no cell holds a lone surrogate, which is what bytes that the encoding does not allow became."""
+    """Whether no cell holds a lone surrogate, into which an invalid byte is decoded."""
     return not re.search("[\ud800-\udfff]", "".join(cell or "" for cell in cells))

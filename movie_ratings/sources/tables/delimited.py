@@ -1,9 +1,9 @@
-"""Rows between separators (CSV, TSV and their kin), read a block of the file at a time.
+"""Read rows of delimited text (CSV, TSV and similar formats), one block of the file at a time.
 
-Encoding, line ends and separator are found in the file's beginning. A block whose quotes open and close where they
-should is parsed as a whole, by Arrow; one that is odd in any way is read row by row, so that every row that cannot be
-read is known by its line. Both follow the rules of Python's csv module in its strict mode, and reading goes on behind a
-broken line: a quote that is never closed costs its own line, not the rest of the file.
+Encoding, line ends and separator are detected from the beginning of the file. Arrow parses a block whose quotes are
+regular. Any other block is read row by row, so that each row that cannot be read is reported with its line. Both ways
+follow the strict mode of Python's csv module. Reading continues after a broken line: a quote that is never closed
+costs one line and not the rest of the file.
 """
 
 import csv
@@ -31,7 +31,7 @@ class Delimited:
     """The rows of one file."""
 
     def __init__(self, file: Binary):
-        """``file`` can seek, and stays open while rows are read.
+        """``file`` must be seekable and stay open while rows are read.
 
         Raises:
             UserError: the file has no line of column names.
@@ -47,7 +47,7 @@ class Delimited:
             raise UserError("empty, expected a line of column names")
 
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
-        """The columns ``names``; a row too short to hold those of ``needed``, or longer than the header, is broken."""
+        """The columns ``names``. A row is broken if it is too short for the columns ``needed`` or too long."""
         layout = _Layout(
             self._separator,
             len(self.header),
@@ -60,7 +60,7 @@ class Delimited:
                 yield functools.partial(_parsed, block, line, layout, names)
                 line += block.lines
             else:
-                # Where such a block's last row ends is known when it has been read.
+                # Only reading the rows shows where the last row of such a block ends.
                 lines = _Lines(block.split(), self._text.lines, line)
                 rows = list(_rows(lines, layout))
                 self._text.give_back(lines.left())
@@ -70,7 +70,7 @@ class Delimited:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Of a row: the separator, the cells in the header, the places of those that are read, the fewest that will do."""
+    """The layout of a row: separator, number of cells in the header, positions to read, smallest number of cells."""
 
     separator: str
     width: int
@@ -79,9 +79,9 @@ class _Layout:
 
 
 class _Lines:
-    """Lines of a block, as csv wants them, and of what follows it where its last row does not end in it.
+    """The lines of a block for Python's csv reader, and the lines after the block if its last row ends there.
 
-    They can be read again from the second of the current row on: the first may not be where the row ends.
+    After a broken row, reading can start again at the second line of that row.
     """
 
     def __init__(self, block: list[bytes], more: Callable[[], list[bytes]], line: int):
@@ -103,24 +103,24 @@ class _Lines:
         self._row.append(line)
         self._of_block -= 1
         self.line += line.endswith(b"\n")
-        # What is no UTF-8 becomes a surrogate, by which the row that holds it is known.
+        # Invalid bytes become surrogates, which mark the row as broken later.
         return line.decode("utf-8", errors="surrogateescape")
 
     def start_row(self) -> int | None:
-        """The number of the next row's first line; None if it does not start in the block."""
+        """The number of the first line of the next row; None if that row does not start in the block."""
         self._row.clear()
         return self.line if self._of_block > 0 else None
 
     def first(self) -> str:
-        """The first line of the row, to show."""
+        """The first line of the row, for a message."""
         return self._row[0].decode("utf-8", errors="replace").rstrip()
 
     def again_from_second(self) -> None:
-        """Let all lines of the row but its first be read again."""
+        """Put back all lines of the row but the first."""
         self._put_back(self._row[1:])
 
     def again_without_returns(self) -> bool:
-        """Let the row be read again with spaces for carriage returns inside its lines, if there are any."""
+        """Put the row back with spaces for carriage returns inside its lines; False if there are none."""
         mended = [re.sub(rb"\r(?!\n)", b" ", line) for line in self._row]
         if mended == self._row:
             return False
@@ -133,12 +133,12 @@ class _Lines:
         self.line -= sum(line.endswith(b"\n") for line in lines)
 
     def left(self) -> bytes:
-        """What was read ahead and not asked for."""
+        """The lines that were read ahead and not used."""
         return b"".join(self._ahead)
 
 
 def _parsed(block: Block, line: int, layout: _Layout, names: Sequence[str]) -> Chunk:
-    """The rows of a block with regular quotes: at once if all are well formed, else one by one."""
+    """The rows of a block with regular quotes: parsed together if all are well formed, otherwise one by one."""
 
     @functools.cache
     def rows() -> list[Row | Broken]:
@@ -160,7 +160,7 @@ def _parsed(block: Block, line: int, layout: _Layout, names: Sequence[str]) -> C
 
 
 def _rows(lines: _Lines, layout: _Layout, regular: bool = False) -> Iterator[Row | Broken]:
-    """``regular`` quotes leave no doubt where a row ends, also where it is broken."""
+    """The rows of ``lines``. With ``regular`` quotes, the end of a row is certain even if the row is broken."""
     width = layout.width
     reader = csv.reader(lines, delimiter=layout.separator, strict=True)
     while (first := lines.start_row()) is not None:

@@ -1,8 +1,8 @@
-"""From the columns of somebody's table to the movie record.
+"""Map the columns of a user's table to the movie record.
 
-`auto` knows the names that the well-known tables use: TMDB dumps, TMDB 5000, The Movies Dataset, mymoviedb, MovieLens
-and IMDb style. A value of an optional column that cannot be read becomes null and is counted; a row is broken only
-when its title, summary or rating cannot be read.
+`auto` recognises the column names of well-known tables: TMDB dumps, TMDB 5000, The Movies Dataset, mymoviedb, MovieLens
+and tables in the style of IMDb. A value of an optional column that cannot be read becomes null and is counted. A row is
+broken only if its title, summary or rating cannot be read.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.sources.tables import cells
 
-# Names without case, spaces and punctuation, the likeliest first.
+# Column names in lower case, without spaces and punctuation; the most likely name comes first.
 KNOWN: Final = {
     "id": ("tmdbid", "id", "movieid"),
     "title": ("title", "movietitle", "primarytitle", "name", "seriestitle"),
@@ -41,11 +41,11 @@ KNOWN: Final = {
     "popularity": ("popularity",),
     "adult": ("adult", "isadult"),
 }
-# What a row cannot do without, as a message calls it, and what it has to be.
+# The fields that every row needs: their names in messages, and their kinds.
 NEEDED: Final = {"title": ("title", "text"), "summary": ("summary", "text"), "vote_average": ("rating", "number")}
 TEXTS: Final = ("title", "original_title", "summary")
 LISTS: Final = ("genres", "spoken_languages", "cast", "directors")
-# Of each number that is not plainly one, the reader.
+# The reader for cells that are no plain number, by field.
 NUMBERS: Final[Mapping[str, Callable[[str], float]]] = {
     "id": cells.count,
     "vote_count": cells.count,
@@ -58,16 +58,16 @@ ABSENT: Final = ("", "nan", "null", "none", "n/a", "na", "\\n", "-")
 LONGEST_ABSENT: Final = max(map(len, ABSENT))
 NAMES: Final = pa.list_(pa.string())
 
-# The values of a column, null where there is none, and the rows of those that could not be read.
+# The values of a column, null where a cell is empty, and the rows whose cell could not be read.
 Read = tuple[Any, Sequence[int]]
 
 
 def match(columns: Sequence[str], chosen: Mapping[Any, str], parameter: str) -> dict[str, str]:
-    """The column of each field of the movie record: the one ``chosen`` for it, or one with a name that is known.
+    """The column of each field of the movie record: the ``chosen`` column, or a column with a known name.
 
     Raises:
-        UserError: a chosen column is not there, or there is none for the title, the summary or the rating; the message
-            names ``parameter``, which is where to choose.
+        UserError: a chosen column does not exist, or title, summary or rating has no column; the message names
+            ``parameter``, which is where a user chooses columns.
     """
     known = {re.sub(r"[\W_]+", "", column).casefold(): column for column in reversed(columns)}
     there = f"it has {', '.join(columns) or 'none'}"
@@ -82,13 +82,13 @@ def match(columns: Sequence[str], chosen: Mapping[Any, str], parameter: str) -> 
     for field in NEEDED:
         if field not in found:
             such = " or ".join(KNOWN[field][:2])
-            raise UserError(f"no column for {field} (such as {such}); {there}; say which it is with {parameter}")
+            raise UserError(f"no column for {field} (such as {such}); {there}; name the column in {parameter}")
     return found
 
 
 @dataclass(frozen=True)
 class Converted:
-    """Movie records; of each row that gave none, the reason; by field, how many values could not be read."""
+    """Movie records, the reason for each broken row, and by field the number of values that could not be read."""
 
     movies: pa.Table
     broken: dict[int, str]
@@ -96,19 +96,19 @@ class Converted:
 
 
 class Records:
-    """Makes movie records out of the rows of one table; several threads may do so at once."""
+    """Converts rows of one table to movie records. Several threads may convert at the same time."""
 
     def __init__(self, source: str, scale: float, day_first: Callable[[], bool]):
-        """``scale`` is the best rating of the table; ``day_first`` is asked when a date does not say it itself."""
+        """``scale`` is the best possible rating of the table; ``day_first`` is called for an ambiguous date."""
         self._source, self._scale, self._day_first = source, scale, day_first
-        # The answer may cost a pass over the whole table: those who ask meanwhile wait for it.
+        # `day_first` may read the whole table once; other threads wait for its result.
         self._asking = threading.Lock()
 
     def convert(self, rows: pa.Table, columns: Mapping[str, str]) -> Converted:
-        """Records of the rows; ``columns`` names the column of each field that there is."""
+        """The records of the rows; ``columns`` maps fields to columns."""
         read = {name: self._read(name, rows[column]) for name, column in columns.items()}
         found = {name: values for name, (values, _) in read.items()}
-        # One that is absent breaks no row here: what to do with it is clean's to say.
+        # A missing title, summary or rating does not break the row here: the clean stage drops such a row.
         broken = {
             row: f"the {what} {rows[columns[name]][row].as_py()!r} is no {kind}"
             for name, (what, kind) in NEEDED.items()
@@ -158,9 +158,9 @@ class Records:
 
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Stripped text; null for what means "nothing"."""
+    """Stripped text; null for texts that mean "unknown"."""
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    # Only the few that are short enough are looked at.
+    # Only texts that are short enough are compared.
     short = pc.indices_nonzero(pc.less_equal(pc.binary_length(text), LONGEST_ABSENT))
     absent = pc.is_in(pc.utf8_lower(text.take(short)), pa.array(ABSENT))
     if not pc.any(absent).as_py():
@@ -198,14 +198,14 @@ def _numbers(name: str, column: pa.Array) -> Read:
         plain = _plain(text, type_, lambda cells: cells.cast(pl.Int64 if name in WHOLE else pl.Float64, strict=False))
         numbers, unread = _with_the_odd(plain if name in WHOLE else _finite(plain), text, NUMBERS[name])
     if name == "runtime":
-        # 0 is how tables write "unknown".
+        # Tables write 0 for an unknown runtime.
         possible = pc.and_(pc.greater_equal(numbers, 0.5), pc.less(numbers, 2**31 - 1))
         numbers = pc.round(pc.if_else(possible, numbers, None)).cast(pa.int32())
     return numbers, unread
 
 
 def _plain(text: pa.Array, type_: pa.DataType, each: Callable[[pl.Series], pl.Series]) -> pa.Array:
-    """What is written plainly, as ``type_``; null for the rest, for which each cell has to be tried."""
+    """The plainly written cells as ``type_``; null for the others, which need a reader of their own."""
     try:
         return text.cast(type_)
     except pa.ArrowInvalid:
@@ -217,12 +217,12 @@ def _finite(numbers: pa.Array) -> pa.Array:
 
 
 def _none(column: pa.Array, type_: pa.DataType) -> Read:
-    """Of a column that cannot be read as ``type_``."""
+    """The result for a column that cannot be read as ``type_``: nulls, and every cell unreadable."""
     return pa.nulls(len(column), type_), pc.indices_nonzero(column.is_valid()).to_pylist()
 
 
 def _with_the_odd(values: pa.Array, text: pa.Array, read: Callable[[str], Any]) -> Read:
-    """``values``, and those that are null although there is a text, by ``read``."""
+    """``values``, with ``read`` applied to the cells that are null although they hold text."""
     odd = pc.and_(values.is_null(), text.is_valid())
     if not pc.any(odd).as_py():
         return values, ()
@@ -232,8 +232,8 @@ def _with_the_odd(values: pa.Array, text: pa.Array, read: Callable[[str], Any]) 
 
 
 def _by_spelling(column: pa.Array, read: Callable[[str], Any], type_: pa.DataType) -> Read:
-    """Each value by ``read``, which raises ValueError for one that it cannot read."""
-    # Few spellings stand in many rows, so that each is read once.
+    """Apply ``read`` to each value; ``read`` raises ValueError for a value that it cannot read."""
+    # A column holds few distinct texts in many rows: each distinct text is read once.
     spellings = column.cast(pa.string()).dictionary_encode()
     known: list[Any] = []
     unread = []
@@ -249,7 +249,7 @@ def _by_spelling(column: pa.Array, read: Callable[[str], Any], type_: pa.DataTyp
 
 
 def _year_of_title(titles: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    """Titles as MovieLens writes them, "Film (1995)", without their year; and the first day of it."""
+    """Split titles such as "Film (1995)", as MovieLens writes them, into the title and the first day of the year."""
     parts = pl.DataFrame({"title": pl.Series(titles)}).select(
         pl.col("title").str.extract(r"^(.*\S)\s*\(\d{4}\)$").fill_null(pl.col("title")),
         (pl.col("title").str.extract(r"\((\d{4})\)$") + "-01-01").str.to_date("%Y-%m-%d", strict=False).alias("day"),
@@ -258,7 +258,7 @@ def _year_of_title(titles: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
 
 
 def _ids(found: Mapping[str, Any]) -> Any:
-    """The ids; a movie without one gets one that its title and date decide."""
+    """The ids. A movie without an id gets one that is computed from title and date."""
     without = found["id"].is_null()
     if not pc.any(without).as_py():
         return found["id"]

@@ -1,4 +1,4 @@
-"""Movies out of one table, wherever it comes from: broken rows are reported by their line and skipped."""
+"""The movie records of one table. Broken rows are reported with their line and skipped."""
 
 import functools
 import os
@@ -18,14 +18,14 @@ from movie_ratings.sources.tables.mapping import NEEDED, Converted, Records, mat
 
 SHOWN: Final = 5  # broken rows of a table that are printed
 LISTED: Final = 10_000  # broken rows that are listed in data/raw/failed.jsonl
-THREADS: Final = min(4, os.cpu_count() or 1)  # more would wait for the one that writes
+THREADS: Final = min(4, os.cpu_count() or 1)  # more threads would wait for the writer
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
 class Tabular(Protocol):
-    """What has named columns and can be read more than once: see `movie_ratings.sources.tables.table.Table`."""
+    """A table with named columns that can be read more than once; see `movie_ratings.sources.tables.table.Table`."""
 
     def __str__(self) -> str: ...
 
@@ -34,14 +34,14 @@ class Tabular(Protocol):
         ...
 
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
-        """The named columns, some rows at a time; a row too short to hold those of ``needed`` is broken."""
+        """The columns ``names``, some rows at a time. A row that is too short for the columns ``needed`` is broken."""
         ...
 
 
-def movies(
+def record_batches(
     table: Tabular, source: str, mapping: Mapping[Any, str], scale: float, report: FetchReport
 ) -> Iterator[pa.RecordBatch]:
-    """The movies of a table, in order; ``report`` counts the rows that are read and those that are broken.
+    """The movies of a table, in order. ``report`` receives the counts of read and broken rows.
 
     Raises:
         UserError: the table cannot be read, or has no column for title, summary or rating.
@@ -84,7 +84,7 @@ def require_few_broken(source: str, report: FetchReport, share: float) -> None:
     """Check the share of broken rows.
 
     Raises:
-        UserError: it is above ``share``.
+        UserError: more than ``share`` of the rows are broken.
     """
     broken, rows = report.counts["broken"], report.counts["read"] + report.counts["broken"]
     if broken > share * rows:
@@ -96,7 +96,7 @@ def require_few_broken(source: str, report: FetchReport, share: float) -> None:
 
 
 def _broken(chunk: Chunk, found: Converted, title: str) -> list[Broken]:
-    """What was broken when it was read, and what when it was converted, in the order of the lines."""
+    """The rows that failed while reading and those that failed in conversion, in the order of their lines."""
     broken = list(chunk.broken)
     if found.broken:
         lines = chunk.lines()
@@ -105,9 +105,9 @@ def _broken(chunk: Chunk, found: Converted, title: str) -> list[Broken]:
 
 
 def _day_first(table: Tabular, column: str) -> bool:
-    """Whether 3/4/2005 is the third of April: what most dates of the column say that can mean only one thing.
+    """Whether 3/4/2005 is the third of April: decided by the dates of the column that have only one meaning.
 
-    If none does, the point says day first and other marks month first.
+    Without such dates, 3.4.2005 is read with the day first, and 3/4/2005 and 3-4-2005 with the month first.
     """
     day_first = month_first = points = 0
     for part in table.parts([column], []):
@@ -120,13 +120,13 @@ def _day_first(table: Tabular, column: str) -> bool:
 
 
 def _counted(column: pa.ChunkedArray) -> Iterator[tuple[str, int]]:
-    """Each text of a column, and how often it is there."""
+    """Each distinct text of a column with its count."""
     for found in column.cast(pa.string()).drop_null().value_counts():
         yield found["values"].as_py(), found["counts"].as_py()
 
 
 def _in_threads(work: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
-    """The results in the order of the items; no more items are taken than threads are busy with."""
+    """The results in the order of the items. An item is taken only when a thread is free for it."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         try:

@@ -1,4 +1,4 @@
-"""Tables as people have them: CSV, TSV, JSON lines and Parquet, plain, in .gz or in .zip, a chunk of rows at a time."""
+"""Users' tables: CSV, TSV, JSON lines and Parquet; plain, in .gz or in .zip; read in chunks of rows."""
 
 import functools
 import gzip
@@ -28,12 +28,12 @@ KINDS: Final = {
     ".ndjson": ".json",
     ".parquet": ".parquet",
 }
-HEAD: Final = 100  # lines of JSON that name the columns
+HEAD: Final = 100  # lines of JSON whose keys are the columns
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table: a file, or a member of an archive."""
+    """One table: a file, or a file in an archive."""
 
     path: Path
     member: str | None = None
@@ -42,7 +42,7 @@ class Table:
         return f"{self.path}/{self.member}" if self.member else str(self.path)
 
     def columns(self) -> list[str]:
-        """The names of the columns; of JSON lines, those of the first lines.
+        """The names of the columns. For JSON lines, these are the keys of the first `HEAD` lines.
 
         Raises:
             UserError: as `parts`.
@@ -55,12 +55,12 @@ class Table:
             return Delimited(file).header
 
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
-        """The columns ``names`` of all rows, in order; a row too short to hold those of ``needed`` is broken.
+        """The columns ``names`` of all rows, in order. A row that is too short for the columns ``needed`` is broken.
 
-        Cells of text formats arrive as strings (what JSON nests, as JSON); null is null or an empty cell.
+        Cells of text formats are strings; nested JSON values are JSON text. A missing value is null or an empty cell.
 
         Raises:
-            UserError: the file is missing, empty or not what its suffix says.
+            UserError: the file is missing, empty, or not of the format that its suffix names.
         """
         with self._opened() as (file, kind):
             if kind == ".parquet":
@@ -93,10 +93,10 @@ class Table:
 
 
 def tables(path: Path) -> list[Table]:
-    """The table in a file, or all those in an archive, by name; of ``archive.zip/table.csv`` that one.
+    """The table in a file, or all tables in an archive by name, or the one table of ``archive.zip/table.csv``.
 
     Raises:
-        UserError: the suffix is of no table, the archive cannot be read or does not hold what it should.
+        UserError: the suffix names no format of a table, or the archive cannot be read or lacks the table.
     """
     archive = next((part for part in (path, *path.parents) if part.suffix.lower() == ".zip"), None)
     if archive is not None:
@@ -108,7 +108,7 @@ def tables(path: Path) -> list[Table]:
             raise UserError(f"{archive}: no table {name!r} in this archive; it has {', '.join(names)}")
         return [Table(archive, name)]
     if Path(path.name.removesuffix(".gz")).suffix.lower() not in KINDS:
-        raise UserError(f"{path}: expected a name that ends in {', '.join(KINDS)}, in .gz or .zip if you like")
+        raise UserError(f"{path}: expected a name that ends in {', '.join(KINDS)}, also in .gz or .zip")
     return [Table(path)]
 
 
@@ -130,7 +130,7 @@ def _members(path: Path) -> list[str]:
 def _keys(lines: Iterable[bytes]) -> list[str]:
     keys: dict[str, None] = {}
     for line in lines:
-        # A broken line says nothing here; `_json_lines` names it.
+        # A broken line is skipped here and reported by `_json_lines`.
         with suppress(ValueError):
             keys |= dict.fromkeys(_object(line))
     return list(keys)

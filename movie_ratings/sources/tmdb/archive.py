@@ -16,11 +16,11 @@ from datetime import date
 from pathlib import Path
 from typing import Self
 
-import filelock
 import numpy as np
 import numpy.typing as npt
 
 from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.core.locks import locked
 
 Ids = npt.NDArray[np.int64]
 
@@ -45,7 +45,7 @@ class Batch:
 
 
 class Archive:
-    """The answers on disk; one process at a time opens an archive.
+    """The answers on disk. One process at a time opens an archive; another one waits, and then finds its answers.
 
     Every method raises a UserError if the file is damaged or the disk fails.
     """
@@ -59,10 +59,7 @@ class Archive:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(filelock.FileLock(f"{self.path}.lock").acquire(blocking=False))
-            except filelock.Timeout:
-                raise UserError(f"{self.path}: another process is collecting into it; wait for it or stop it") from None
+            stack.enter_context(locked(self.path))
             with self._named_errors():
                 self._database = sqlite3.connect(self.path, check_same_thread=False)
                 stack.callback(self._database.close)

@@ -20,6 +20,7 @@ from movie_ratings.sources.tmdb.archive import Ids
 from movie_ratings.sources.tmdb.details import Id, in_one_line
 
 LONGEST_LINE: Final = 1 << 20  # bytes or characters; the lines of all three kinds of file have a few hundred
+LONGEST_CELL: Final = 1 << 17  # characters of a cell of links.csv
 LONGEST_EXPORT: Final = 4 << 30  # bytes, decompressed; an export of 2026 has about 130 million
 GZIP: Final = b"\x1f\x8b"
 
@@ -117,6 +118,7 @@ def _export_lines(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _movielens(path: Path) -> Iterator[int]:
+    csv.field_size_limit(LONGEST_CELL)  # of the whole process: another reader may have set its own
     reader = csv.DictReader(line for _, line in _text(path))
     try:
         if "tmdbId" not in (reader.fieldnames or ()):

@@ -1,0 +1,356 @@
+"""The page's routes under attack, over real HTTP: the classes of Gradio's advisories, uploads, the queue, the log."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from serving.page import MAX_UPLOAD, WAITING
+from serving.page_gate import PageGate, same_origin
+from serving.upload_folder import FILES, QUOTA, FullError, UploadFolder
+from tests.support.service import Server
+
+SECRET = "a-word-that-a-visitor-wrote"
+
+
+@pytest.fixture(scope="module")
+def server(served_model: Path) -> Iterator[Server]:
+    with Server(served_model) as running:
+        yield running
+    assert SECRET not in json.dumps(running.log)
+
+
+@pytest.fixture(scope="module")
+def events(server: Server) -> dict[str, int]:
+    """The numbers of the page's events."""
+    _, config, _ = server.ask("GET", "/config")
+    sizes = {(len(event["inputs"]), len(event["outputs"])): event["id"] for event in config["dependencies"]}
+    return {"movie": sizes[8, 4], "table": sizes[1, 2]}
+
+
+def join(server: Server, event: int, data: Any, session: str = "one", **headers: str) -> tuple[int, Any]:
+    body = {"data": data, "fn_index": event, "session_hash": session}
+    return server.ask("POST", "/gradio_api/queue/join", body, **headers)[:2]
+
+
+def result(server: Server, session: str = "one") -> dict[str, Any]:
+    """How the event of a session ended."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", f"/gradio_api/queue/data?session_hash={session}")
+    response = connection.getresponse()
+    while line := response.readline():
+        if line.startswith(b"data:"):
+            message: dict[str, Any] = json.loads(line[5:])
+            if message["msg"] == "process_completed":
+                connection.close()
+                return message
+    raise AssertionError("no result")
+
+
+def movie(title: Any = "Film 7", **changes: Any) -> list[Any]:
+    values = {"summary": "A radiant vision.", "genres": ["Drama"], "year": 1994, "runtime": 90}
+    return [title, *(values | changes).values(), "", "", ""]
+
+
+def form(*contents: bytes, name: str = "movies.csv") -> tuple[bytes, dict[str, str]]:
+    parts = [
+        b'--edge\r\nContent-Disposition: form-data; name="files"; filename="' + name.encode() + b'"\r\n\r\n' + content
+        for content in contents
+    ]
+    return b"\r\n".join([*parts, b"--edge--\r\n"]), {"Content-Type": "multipart/form-data; boundary=edge"}
+
+
+def upload(server: Server, *contents: bytes, **headers: str) -> tuple[int, Any]:
+    body, kind = form(*contents)
+    return server.ask("POST", "/gradio_api/upload", body, **(kind | headers))[:2]
+
+
+@pytest.fixture
+def folder(server: Server) -> Path:
+    """The folder of the uploads."""
+    _, (path,) = upload(server, b"title\nA\n")
+    return Path(path).parents[1]
+
+
+def sizes(folder: Path) -> list[int]:
+    """The sizes of the files in a folder from which the service may delete at the same time."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(Path(parent, name).stat().st_size)
+    return found
+
+
+def soon(check: Callable[[], bool]) -> bool:
+    """Whether ``check`` holds within five seconds: the service makes room after its response."""
+    end = time.monotonic() + 5
+    while not check() and time.monotonic() < end:
+        time.sleep(0.05)
+    return check()
+
+
+class Listener:
+    """A server on this machine that a request must not reach; counts the connections."""
+
+    def __enter__(self) -> "Listener":
+        self.count = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self._socket.accept()[0].close()
+            except OSError:
+                return
+            self.count += 1
+
+    def __exit__(self, *arguments: object) -> None:
+        self._socket.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inside", ["{}", "[{}]", '{{"video": {}}}'])
+def test_no_file_is_fetched_from_another_host(server: Server, events: dict[str, int], inside: str) -> None:
+    """CVE-2024-47167."""
+    with Listener() as listener:
+        url = f"http://127.0.0.1:{listener.port}/{SECRET}.csv"
+        value = inside.format(json.dumps({"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}))
+        assert join(server, events["table"], [json.loads(value)])[0] == 200
+        assert not result(server)["success"]
+        for path in (f"file={url}", f"proxy={url}", f"file/{url}"):
+            assert server.ask("GET", f"/gradio_api/{path}")[0] == 404
+        time.sleep(0.2)
+        assert listener.count == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../etc/passwd", "/proc/self/environ", "serving/page.py"])
+def test_no_file_of_the_machine_is_read(server: Server, events: dict[str, int], folder: Path, path: str) -> None:
+    """CVE-2024-1728 and CVE-2023-51449."""
+    assert join(server, events["table"], [{"path": path, "meta": {"_type": "gradio.FileData"}}])[0] == 200
+    found = result(server)
+    assert not found["success"]
+    assert path not in json.dumps(found)
+    climbing = f"{folder}/../../../../../../..{path}"
+    for wanted in (path, climbing, climbing.replace("..", "%2e%2e"), f"/{path}", f"file://{path}", f"\\{path}"):
+        for route in (f"/gradio_api/file={wanted}", f"/file={wanted}", f"/static/{wanted}", f"/assets/{wanted}"):
+            status, content, _ = server.ask("GET", route.replace(" ", "%20"))
+            assert status in (403, 404)
+            assert "root:" not in str(content)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/gradio_api/component_server"),  # CVE-2024-1561
+        ("POST", "/component_server"),
+        ("POST", "/gradio_api/process_recording"),
+        ("POST", "/gradio_api/call/predict"),
+        ("POST", "/gradio_api/api/predict"),
+        ("POST", "/gradio_api/vibe-edit"),
+        ("GET", "/gradio_api/deep_link?session_hash=one"),
+        ("GET", f"/gradio_api/custom_component/{SECRET}/client/component/index.js"),
+        ("GET", "/monitoring"),
+        ("PUT", "/gradio_api/upload"),
+        ("GET", f"/{SECRET}"),
+    ],
+)
+def test_routes_that_the_page_does_not_use_do_not_exist(server: Server, method: str, path: str) -> None:
+    body = {"component_id": 1, "fn_name": "move_resource_to_block_cache", "data": "/etc/passwd", "session_hash": "one"}
+    assert server.ask(method, path, body if method == "POST" else None)[0] == 404
+
+
+@pytest.mark.slow
+def test_no_event_goes_past_the_queue(server: Server, events: dict[str, int]) -> None:
+    for event in events.values():
+        body = {"data": movie(), "fn_index": event, "session_hash": "one"}
+        assert server.ask("POST", "/gradio_api/run/predict", body)[0] == 404
+
+
+@pytest.mark.slow
+def test_another_sites_page_can_neither_upload_nor_ask_nor_read(
+    server: Server, events: dict[str, int], folder: Path
+) -> None:
+    """CVE-2024-1727."""
+    before = len(sizes(folder))
+    foreign = [{"Origin": origin} for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "http://[")]
+    foreign += [{"Sec-Fetch-Site": site, "Origin": server.url} for site in ("cross-site", "same-site")]
+    for headers in foreign:
+        assert upload(server, SECRET.encode(), **headers)[0] == 403
+        assert join(server, events["movie"], movie(), **headers)[0] == 403
+        assert server.ask("GET", "/config", **headers)[0] == 403
+    asking = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    status, _, headers = server.ask("OPTIONS", "/gradio_api/upload", **asking)
+    assert status == 403
+    assert "access-control-allow-origin" not in headers
+    assert len(sizes(folder)) == before
+    for headers in ({"Origin": server.url}, {"Sec-Fetch-Site": "same-origin", "Origin": "https://public.example"}):
+        assert upload(server, b"title\nA\n", **headers)[0] == 200
+    # Who follows a link to the page is no other site.
+    assert server.ask("GET", "/", **{"Sec-Fetch-Site": "cross-site"})[0] == 200
+
+
+def test_a_proxy_may_pass_the_host_of_the_visitor() -> None:
+    headers = {"origin": "https://movies.example", "host": "backend:8000"}
+    assert not same_origin(headers, "POST")
+    assert same_origin(headers | {"x-forwarded-host": "movies.example, inner"}, "POST")
+
+
+@pytest.mark.slow
+def test_uploads_are_bounded_together_and_the_oldest_make_room(server: Server, folder: Path) -> None:
+    for number in range(QUOTA // MAX_UPLOAD + 4):
+        content = f"{number:08}".encode() + b"x" * (MAX_UPLOAD - 8)
+        status, (path,) = upload(server, content)
+        assert status == 200
+        assert Path(path).stat().st_size == MAX_UPLOAD
+    assert soon(lambda: sum(sizes(folder)) <= QUOTA)
+    for number in range(FILES + 10):
+        assert upload(server, f"title\n{number}\n".encode())[0] == 200
+    assert soon(lambda: len(sizes(folder)) <= FILES)
+
+
+@pytest.mark.slow
+def test_an_upload_that_is_too_large_is_refused_and_leaves_nothing(server: Server, folder: Path) -> None:
+    assert upload(server, b"x" * (MAX_UPLOAD + 1))[0] == 413
+    assert upload(server, *[b"x" * 1_000_000] * 5)[0] == 413
+    body, headers = form(b"x" * (2 * MAX_UPLOAD))
+    chunks = (body[first : first + 65_536] for first in range(0, len(body), 65_536))
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("POST", "/gradio_api/upload", chunks, headers, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
+    # One that breaks off.
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"POST /gradio_api/upload HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\nContent-Type: ")
+        client.sendall(headers["Content-Type"].encode() + b"\r\n\r\n" + body[:1_000_000])
+        time.sleep(0.3)
+    assert soon(lambda: not [path for path in folder.iterdir() if path.is_file()])
+    assert not {MAX_UPLOAD + 1, 1_000_000} & set(sizes(folder))
+
+
+@pytest.mark.slow
+def test_a_full_queue_refuses_at_once_and_nobody_waits_for_minutes(server: Server, events: dict[str, int]) -> None:
+    statuses: list[int] = []
+
+    def flood(first: int) -> None:
+        for number in range(first, first + 50):
+            words = " ".join(f"word{number}x{place}" for place in range(200))
+            statuses.append(join(server, events["movie"], movie(summary=words), f"flood{number}")[0])
+
+    threads = [threading.Thread(target=flood, args=(100 * n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200, 503}
+    assert statuses.count(503) > statuses.count(200) or statuses.count(200) < 8 * WAITING
+    began = time.monotonic()
+    while join(server, events["movie"], movie(), "honest")[0] == 503:
+        time.sleep(0.2)
+    assert result(server, "honest")["success"]
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.slow
+def test_neither_log_nor_answer_holds_what_a_visitor_wrote(server: Server, events: dict[str, int]) -> None:
+    wrong = [
+        movie(7),
+        movie(summary={"text": SECRET}),
+        movie(genres=SECRET),
+        movie(genres={SECRET: 1}),
+        movie(genres=[[SECRET]]),
+        movie(year=SECRET),
+        movie(year=[SECRET]),
+        movie(runtime={"a": SECRET}),
+        [SECRET],
+        [SECRET] * 20,
+        [{"path": SECRET}],
+        [[[[SECRET]]]],
+        [{"path": f"/tmp/{SECRET}.csv", "meta": {"_type": "gradio.FileData"}}],
+    ]
+    for number, data in enumerate(wrong):
+        for event in events.values():
+            status, _ = join(server, event, data, f"wrong{number}x{event}")
+            if status == 200:
+                found = result(server, f"wrong{number}x{event}")
+                if not found["success"]:
+                    assert re.fullmatch(r"[A-Z][^\n]*\.", found["output"]["error"])
+    # The fixture looks for the secret in the log, of which each line is JSON: no stack trace of Gradio is there.
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_room_is_kept_for_the_uploads_that_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = UploadFolder(quota=100, files=3)
+
+    def store(name: str, size: int) -> None:
+        (folder.path / name).mkdir()
+        (folder.path / name / "file").write_bytes(b"x" * size)
+        time.sleep(0.01)
+
+    def names() -> set[str]:
+        return {path.parent.name for path in folder.path.glob("*/file")}
+
+    async def scenario() -> None:
+        store("a", 40)
+        store("b", 40)
+        async with folder.upload(40):
+            assert names() == {"b"}
+            (folder.path / "arriving").write_bytes(b"x")
+            async with folder.upload(40):
+                assert names() == set()
+                assert (folder.path / "arriving").exists()
+                with pytest.raises(FullError):
+                    async with folder.upload(40):
+                        pass
+        assert not (folder.path / "arriving").exists()
+        for name in "cdef":
+            store(name, 1)
+        folder.trim()
+        assert len(names()) <= 3
+        usage = namedtuple("usage", "total used free")
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100, 99, 1))
+        with pytest.raises(FullError):
+            async with folder.upload(40):
+                pass
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("error", "status"), [(OSError(28, "No space left on device"), 507), (None, 200)])
+def test_a_disk_that_is_full_is_an_answer(error: Exception | None, status: int) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        # What Starlette does with an error that nobody has caught.
+        await send({"type": "http.response.start", "status": 500 if error else 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        if error:
+            raise error
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": []}
+    asyncio.run(PageGate(application, UploadFolder(), MAX_UPLOAD)(scope, receive, send))
+    assert [message["status"] for message in sent if "status" in message] == [status]

@@ -267,7 +267,7 @@ def test_a_model_that_is_missing_or_of_another_format_is_named(trained: Path) ->
     path = trained / "movie_ratings.json"
     found = json.loads(path.read_text())
     path.write_text(json.dumps(found | {"text_format": 99}))
-    with pytest.raises(UserError, match="text format 99, this code writes 2"):
+    with pytest.raises(UserError, match=f"text format 99, this code writes {FORMAT}"):
         Classifier.load(trained)
     path.write_text(json.dumps({"text_format": FORMAT}))
     with pytest.raises(UserError, match=r"movie_ratings\.json: not a checkpoint's metadata"):

@@ -121,6 +121,9 @@ def serve(options: argparse.Namespace) -> None:
     frames = options.frame_ancestor or (["https://huggingface.co"] if "SPACE_ID" in os.environ else [])
     app = create_app(service, Access(key, options.root_path.rstrip("/"), options.cors_origin, frames))
     if not (options.no_page or key):
+        # If matplotlib is installed, Gradio loads it at the first event of the page, which holds up all requests for
+        # seconds. The page draws nothing with it.
+        sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]
         from serving.page import mount  # takes seconds to import
 
         app = mount(app, service)

@@ -177,3 +177,6 @@ def test_a_movie_of_the_page_is_one_of_the_api(with_page: Server) -> None:
             assert line
         connection.close()
         assert reason in json.loads(line.partition(b":")[2])["output"]["error"]
+    # Gradio would load it for the first event, which holds up every other request for seconds.
+    assert "onnxruntime" in with_page.loaded
+    assert "matplotlib" not in with_page.loaded

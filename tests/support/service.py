@@ -48,6 +48,11 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def loaded(self) -> str:
+        """The files that are mapped into the memory of the process: its native libraries (Linux)."""
+        return Path(f"/proc/{self._process.pid}/maps").read_text()
+
     def kill(self, number: int) -> None:
         self._process.send_signal(number)
 

@@ -25,7 +25,7 @@ repro: setup  ## run the pipeline: fetch, clean, explore, split, baseline, train
 test: setup  ## run all tests
 	python -m pytest
 
-test-fast: setup  ## run the tests that are not marked slow: less than a minute on two cores
+test-fast: setup  ## run the tests that are not marked slow: two to three minutes on two cores
 	python -m pytest -m "not slow"
 
 check: lint test-fast  ## lint and test-fast: run this before each commit

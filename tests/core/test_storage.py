@@ -19,6 +19,15 @@ from tests.support.builders import ROOT
 BATCH = pa.RecordBatch.from_pydict({"n": list(range(1000))})
 
 
+def started(code: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """A process that runs ``code`` and has printed its first line."""
+    command = [sys.executable, "-c", code, *arguments]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
 def test_a_crash_while_writing_leaves_the_old_file(workspace: Path) -> None:
     storage.write_json("metrics/a.json", {"old": 1})
     with pytest.raises(KeyboardInterrupt), storage.whole("metrics/a.json") as temporary:
@@ -34,11 +43,7 @@ def test_a_kill_while_writing_leaves_no_file_and_the_next_run_recovers(workspace
         "with storage.whole('out') as t:\n  t.mkdir(); (t / 'part').write_text('x')\n"
         "  print('go', flush=True); time.sleep(60)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    process = started(code)
     process.kill()
     process.wait()
     assert not Path("out").exists()
@@ -102,10 +107,7 @@ def test_a_kill_while_a_folder_is_replaced_leaves_a_complete_one(
 ) -> None:
     generator = random.Random(0)
     for _ in range(5):
-        command = [sys.executable, "-c", SWAP, how]
-        process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
+        process = started(SWAP, how)
         time.sleep(generator.random() / 5)
         process.kill()
         process.wait()
@@ -121,11 +123,7 @@ def test_a_second_process_waits_for_a_file_that_another_one_makes(workspace: Pat
         "import sys, time; from pathlib import Path; from movie_ratings.core.locks import locked\n"
         "with locked(Path('store/wheel')):\n  print('go', flush=True); time.sleep(1); Path('store/wheel').touch()"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    process = started(code)
     with locked(Path("store/wheel")):
         assert Path("store/wheel").exists()
     assert process.wait() == 0
@@ -166,11 +164,7 @@ def test_a_second_writer_says_so_and_stops(workspace: Path) -> None:
         "import sys, time; from movie_ratings.core.locks import lock_outputs\n"
         "with lock_outputs(['data/raw/movies.parquet']):\n  print('go', flush=True); time.sleep(60)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    process = started(code)
     with (
         pytest.raises(UserError, match=r"data/raw/movies\.parquet: another process is writing it"),
         lock_outputs(["data/raw/movies.parquet"]),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
 from movie_ratings.core import processes, storage
@@ -47,7 +48,7 @@ def train(
         print(f"train: continuing from step {resume.rpartition('-')[2]} of an interrupted run", file=sys.stderr)
     logging.getLogger("dvclive").setLevel(logging.ERROR)
     ratings = dataset.ratings[dataset.train]
-    trainer = Trainer(
+    trainer = SharedBatches(
         model=model,
         args=settings,
         data_collator=Collator(transformer.pad_id, features),
@@ -76,6 +77,20 @@ def train(
     }
 
 
+class SharedBatches(Trainer):
+    """A `Trainer` whose processes share the batches that one process would train on.
+
+    The groups of similar length are as long as the whole batch. `Trainer` makes them as long as the share of one
+    process, so that two processes train on other batches than one process does.
+    """
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int] | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(sampler, LengthGroupedSampler):
+            sampler.batch_size *= processes.count()
+        return sampler
+
+
 def arguments(options: Train, movies: int, state: Path) -> TrainingArguments:
     """The Trainer's arguments for ``movies`` training movies; ``state`` is the folder for its saves.
 
@@ -94,7 +109,9 @@ def arguments(options: Train, movies: int, state: Path) -> TrainingArguments:
         learning_rate=options.learning_rate,
         per_device_train_batch_size=share,
         per_device_eval_batch_size=4 * share,
-        ddp_backend=None if torch.cuda.is_available() or processes.count() == 1 else "gloo",
+        # Without use_cpu, accelerate does not see that several processes on CPUs are one training: each process then
+        # evaluates and logs its own share of the movies, and stops early by itself.
+        use_cpu=processes.count() > 1 and not torch.cuda.is_available(),
         ddp_find_unused_parameters=False,
         gradient_accumulation_steps=options.gradient_accumulation,
         warmup_steps=round(options.warmup * steps * options.epochs),

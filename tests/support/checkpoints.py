@@ -1,6 +1,8 @@
 """Checkpoints that tests build and train: a tiny BERT and a tiny DeBERTa, both as folders on the hub."""
 
 import json
+import string
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import sentencepiece
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -19,7 +21,6 @@ from transformers import (
 
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE
-from movie_ratings.movies.text import normalise
 from movie_ratings.params import Params
 from movie_ratings.training.dataset import Data
 from movie_ratings.training.fine_tune import fine_tune
@@ -31,12 +32,15 @@ THRESHOLDS = Thresholds(5.0, 7.0)
 
 def bert_as_on_the_hub(folder: Path) -> Path:
     """A BERT of two layers and its tokenizer."""
-    words = [normalise(f"{m['title']} {m['summary']}") for m in learnable(200)]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    words = Counter(word for m in learnable(200) for word in f"{m['title']} {m['summary']}".lower().split())
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    tokens = [*special, *pieces, *(f"##{piece}" for piece in pieces), *(word for word, _ in words.most_common(200))]
+    # Numbered here, since a trainer of tokenizers builds another vocabulary in each run.
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer.train_from_iterator(words, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

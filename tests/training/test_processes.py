@@ -56,22 +56,25 @@ def finish(folder: Path, command: list[str]) -> tuple[str, str]:
     return said
 
 
+def curve(folder: Path, name: str) -> list[float]:
+    """The values of a learning curve that a run in the folder has written, a value for each logged step."""
+    lines = (folder / f"metrics/curves/{name}.tsv").read_text().splitlines()
+    column = lines[0].split("\t").index(name)
+    return [float(line.split("\t")[column]) for line in lines[1:]]
+
+
 def test_two_processes_train_as_one_does(raw_params: dict[str, Any], tmp_path: Path, tiny_model: Path) -> None:
     found = {}
     for name, command in {"one": ONE, "two": TWO}.items():
         (tmp_path / name).mkdir()
-        prepare(tmp_path / name, raw_params, tiny_model, count=240, epochs=5)
+        prepare(tmp_path / name, raw_params, tiny_model, count=240, epochs=3, learning_rate=0.001)
         assert finish(tmp_path / name, command)[0].count("models/checkpoint written") == 1
         found[name] = json.loads((tmp_path / name / "metrics/details/train.json").read_text())
-    one, two = found["one"], found["two"]
-    assert one["epochs"] == two["epochs"] == 5
-    assert one["selection_score"] > 0.8
-    assert two["selection_score"] == pytest.approx(one["selection_score"], abs=0.05)
-    losses = [run["validation"]["transformer_alone"]["log_loss"] for run in (one, two)]
-    assert losses[1] == pytest.approx(losses[0], abs=0.1)
-    # Each step is one of the same global batch: as many steps, not half as many.
-    steps = [(tmp_path / name / "metrics/curves/train_loss.tsv").read_text().splitlines()[-1] for name in found]
-    assert len({line.split("\t")[0] for line in steps}) == 1
+    # Each step is one of the same batch, and each evaluation is one of all movies.
+    for name in ("train_loss", "validation_loss", "validation_balanced_accuracy"):
+        one, two = curve(tmp_path / "one", name), curve(tmp_path / "two", name)
+        assert two == pytest.approx(one, rel=0.01)
+    assert found["two"]["selection_score"] == pytest.approx(found["one"]["selection_score"], rel=0.01)
     assert Classifier.load(serve(tmp_path / "two/models/checkpoint")).predict([{"title": "Film"}])
 
 

@@ -7,14 +7,17 @@ removes duplicates: the stage clean does both.
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
+from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import INPUTS
 from movie_ratings.params import Fetch
 from movie_ratings.sources.fetch_report import FetchReport
+from movie_ratings.sources.tables.reader import Tabular
+from movie_ratings.sources.tables.records import FromTables
 
 
 def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
@@ -29,6 +32,26 @@ def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
     source = importlib.import_module(f"movie_ratings.sources.{params.source}")
     found: Iterator[pa.RecordBatch] = source.batches(params, report)
     return found
+
+
+def tables_of(params: Fetch, paths: Sequence[Path] | None = None) -> Iterator[tuple[Tabular, str, FromTables]]:
+    """The tables at ``paths``, or those that ``params`` names; each with its source and the source's parameters.
+
+    Raises:
+        UserError: a table does not exist or has no known format, or ``params.source`` does not read tables.
+    """
+    if paths is not None or params.source == "files":
+        from movie_ratings.sources.tables.table import tables
+
+        for path in paths if paths is not None else map(Path, params.files.paths):
+            for table in tables(path):
+                yield table, "files", params.files
+    elif params.source == "hub":
+        from movie_ratings.sources import hub
+
+        yield hub.DataSet(params.hub), "hub", params.hub
+    else:
+        raise UserError(f"fetch.source: {params.source} reads no tables; --dry-run describes those of files and hub")
 
 
 def unseen(params: Fetch) -> list[str]:

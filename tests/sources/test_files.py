@@ -402,16 +402,16 @@ def test_a_movie_without_an_id_gets_one_that_stays(read: Read) -> None:
 
 
 def test_a_column_that_cannot_be_found_is_named(read: Read) -> None:
-    write("c.csv", "Film,overview,vote_average", "A,B,7")
+    write("c.csv", "Werk,overview,vote_average", "A,B,7")
     with pytest.raises(
-        UserError, match=r"c\.csv: no column for title .*; it has Film, overview, vote_average; name the"
+        UserError, match=r"c\.csv: no column for title .*; it has Werk, overview, vote_average; name the"
     ):
         read("c.csv")
-    assert read("c.csv", mapping={"title": "Film"})[0][0]["title"] == "A"
-    with pytest.raises(UserError, match=r"c\.csv: fetch\.files\.mapping\.title: no column 'Films'; it has Film,"):
+    assert read("c.csv", mapping={"title": "Werk"})[0][0]["title"] == "A"
+    with pytest.raises(UserError, match=r"c\.csv: fetch\.files\.mapping\.title: no column 'Films'; it has Werk,"):
         read("c.csv", mapping={"title": "Films"})
     with pytest.raises(UserError, match=r"fetch\.files\.mapping\.tittle"):
-        read("c.csv", mapping={"tittle": "Film"})
+        read("c.csv", mapping={"tittle": "Werk"})
 
 
 @pytest.mark.parametrize(

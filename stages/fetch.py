@@ -18,13 +18,14 @@ from typing import Final
 import pyarrow as pa
 from tqdm import tqdm
 
-from movie_ratings import params, sources
+from movie_ratings import params
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.command import exit_code, locked, stage_parser
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import FAILED, FETCH_DETAILS, RAW
 from movie_ratings.core.rounding import rounded
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources import selected
 from movie_ratings.sources.fetch_report import FetchReport
 from movie_ratings.sources.tables import records
 
@@ -56,7 +57,7 @@ def fetch() -> None:
     report = FetchReport()
     try:
         with tqdm(desc="fetch", unit=" movies", total=options.limit) as progress:
-            batches = _limited(sources.batches(options, report), options.limit, progress)
+            batches = _limited(selected.batches(options, report), options.limit, progress)
             rows = parquet.write_batches(RAW, batches, MOVIE)
     finally:
         # Written even if the stage fails: a source fails when too many rows cannot be read, and this file says which.
@@ -77,7 +78,7 @@ def describe(paths: Sequence[Path] | None) -> None:
         UserError: fetch could not read one of the tables.
     """
     problem = None
-    for table, source, chosen in sources.tables_of(params.load().fetch, paths):
+    for table, source, chosen in selected.tables_of(params.load().fetch, paths):
         found, prevents = records.described(table, source, chosen)
         print("\n".join(found.lines()))
         problem = problem or prevents

@@ -18,9 +18,10 @@ from datasets import Dataset, DatasetDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from movie_ratings import params, sources
+from movie_ratings import params
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources import selected
 from movie_ratings.sources.fetch_report import FetchReport
 from movie_ratings.sources.tables import blocks
 from movie_ratings.sources.tables.cells import names
@@ -38,7 +39,7 @@ def read(raw_params: dict[str, Any], workspace: Path) -> Read:
         raw_params["fetch"]["files"]["paths"] = list(paths)
         raw_params["fetch"][source] |= changes
         report = FetchReport()
-        batches = sources.batches(params.parse(raw_params).fetch, report)
+        batches = selected.batches(params.parse(raw_params).fetch, report)
         return pa.Table.from_batches(list(batches), MOVIE).to_pylist(), report
 
     return run

@@ -81,6 +81,13 @@ class TableReport:
                 self.first_unread[name] = (chunk.lines()[unread.row], unread.text)
             self.unread[name] += unread.count
 
+    def absorb(self, other: "TableReport") -> None:
+        """Add the counts of a report about later rows of the same table."""
+        self.read += other.read
+        self.unread += other.unread
+        for name, (line, value) in other.first_unread.items():
+            self.first_unread[name] = min(self.first_unread.get(name, (line, value)), (line, value))
+
     def as_dict(self) -> dict[str, Any]:
         """The report for metrics/details/fetch.json."""
         fields = {

@@ -1,41 +1,43 @@
-"""Read text files of any encoding as UTF-8, in blocks of complete lines."""
+"""Read delimited text in blocks of complete lines."""
 
-import codecs
-import gzip
 import io
-import zipfile
+import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-import charset_normalizer
 import numpy as np
 import numpy.typing as npt
 
 from movie_ratings.core.errors import UserError
+from movie_ratings.sources.tables.dialect import Dialect
 
-SAMPLE: Final = 1 << 20  # bytes from which the encoding is detected
-GUESSED: Final = 1 << 16  # bytes, at most, that charset_normalizer looks at
+SAMPLE: Final = 1 << 20  # bytes from which the dialect is detected
 BLOCK: Final = 16 << 20  # bytes
 LONGEST_LINE: Final = 64 << 20  # bytes
 SLICE: Final = 1 << 18  # bytes: arrays made from a slice fit into the processor's cache
 LOOK: Final = 1 << 12  # bytes: longer than most lines
 QUOTE: Final = ord('"')
 NEWLINE: Final = ord("\n")
+RETURN: Final = ord("\r")
+NUL: Final = 0
+ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
+NULL: Final = re.compile(rb"(?:(?<=[,;|\t\r\n])|^)\\N(?=[,;|\t\r\n])")  # a cell without a value, as databases write it
 
-Binary = io.BufferedReader | gzip.GzipFile | zipfile.ZipExtFile
 Bytes = npt.NDArray[np.uint8]
 
 
 class Block:
     """Complete lines of a file. Where possible, the block ends after a line at which every quote is closed."""
 
-    def __init__(self, text: memoryview):
+    def __init__(self, text: memoryview, dialect: Dialect):
         """``rest`` holds the bytes of ``text`` after the last line of the block."""
         found = np.frombuffer(text, np.uint8)
-        quotes = _places(found, QUOTE)
-        end = last = _after_last_line(found)
+        # Where characters can be escaped, the quotes and line ends among the escaped ones do not count.
+        plain = found if dialect.escape is None else np.frombuffer(ESCAPED.sub(b"__", text), np.uint8)
+        quotes = _places(plain, QUOTE)
+        end = last = _after_last_line(plain)
         while end and np.searchsorted(quotes, end) % 2:
-            end = _after_last_line(found[: end - 1])
+            end = _after_last_line(plain[: end - 1])
         end = end or last
         self.data, self.rest = text[:end], bytes(text[end:])
         self._bytes, self._quotes = found[:end], quotes[: np.searchsorted(quotes, end)]
@@ -50,11 +52,11 @@ class Block:
         return io.BytesIO(self.data).readlines()
 
     def is_regular(self, separator: str) -> bool:
-        """Whether each quote stands at the start of a cell, at its end, or in a pair inside the cell.
+        """Whether each quote stands at a cell's start, at its end, or in a pair inside the cell, and no NUL occurs.
 
         If so, the block ends outside quotes, and no parsing is needed to know it.
         """
-        if len(self._quotes) % 2:
+        if len(self._quotes) % 2 or any((part == NUL).any() for part in _sliced(self._bytes)):
             return False
         beside = np.zeros(256, dtype=bool)
         beside[[ord(separator), NEWLINE, ord("\r"), QUOTE]] = True
@@ -64,15 +66,20 @@ class Block:
 
 
 class Text:
-    """A text file. A missing newline at the end of the last line is added."""
+    """A text file in UTF-8. A missing newline at the end of the last line is added."""
 
-    def __init__(self, file: Binary):
-        """``file`` must be seekable and stay open."""
-        head = file.read(SAMPLE)
-        file.seek(0)
-        encoding = _encoding(head)
-        self.beginning = head.decode(encoding, errors="replace")
-        self._file, self._held = _utf8(file, encoding, self.beginning), b""
+    def __init__(self, file: io.RawIOBase):
+        """``file`` must stay open."""
+        self._file, self._held = file, b""
+        self._ahead = memoryview(b"")
+        self._dialect = Dialect()
+        sample = memoryview(bytearray(SAMPLE))
+        self._ahead = sample[: self._fill(sample)]
+        self.beginning = bytes(self._ahead).decode("utf-8", errors="replace")
+
+    def read_as(self, dialect: Dialect) -> None:
+        """Follow the line ends and the escapes of a dialect from now on."""
+        self._dialect = dialect
 
     def block(self, size: int | None = None) -> Block | None:
         """The next lines, about ``size`` bytes if ``size`` is given; None at the end of the file.
@@ -85,14 +92,13 @@ class Text:
             text = np.empty(len(self._held) + (size or BLOCK) + 1, np.uint8).data
             text[: len(self._held)] = self._held
             end = len(self._held)
-            while end < len(text) - 1 and (more := self._file.readinto(text[end:-1])):
-                end += more
+            end += self._fill(text[end:-1])
             if end == 0:
                 return None
             if end < len(text) - 1 and text[end - 1] != NEWLINE:
                 text[end] = NEWLINE
                 end += 1
-            block = Block(text[:end])
+            block = Block(text[:end] if self._dialect.escape is None else _without_nulls(text[:end]), self._dialect)
             self._held = block.rest
             if len(block.data):
                 return block
@@ -107,25 +113,16 @@ class Text:
         """Put ``data`` back, to be read next."""
         self._held = data + self._held
 
-
-class _Transcoded(io.RawIOBase):
-    """A file of any encoding, read as UTF-8. Bytes that are invalid in the encoding become bytes invalid in UTF-8."""
-
-    def __init__(self, text: io.TextIOBase):
-        self._text, self._left = text, b""
-
-    def readable(self) -> bool:
-        """Always true."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """See io.RawIOBase."""
-        buffer = memoryview(buffer)
-        if not self._left:
-            self._left = self._text.read(len(buffer)).encode("utf-8", errors="surrogatepass")
-        count = min(len(buffer), len(self._left))
-        buffer[:count], self._left = self._left[:count], self._left[count:]
-        return count
+    def _fill(self, buffer: memoryview) -> int:
+        """Fill the buffer as far as the file allows."""
+        end = min(len(buffer), len(self._ahead))
+        buffer[:end], self._ahead = self._ahead[:end], self._ahead[end:]
+        while end < len(buffer) and (more := self._file.readinto(buffer[end:])):
+            end += more
+        if self._dialect.ends_in_return:
+            found = np.frombuffer(buffer[:end], np.uint8)
+            found[found == RETURN] = NEWLINE
+        return end
 
 
 def _sliced(data: Bytes) -> Iterator[Bytes]:
@@ -145,28 +142,6 @@ def _after_last_line(data: Bytes) -> int:
     return 0
 
 
-def _utf8(file: Binary, encoding: str, beginning: str) -> "Binary | _Transcoded":
-    """The file as UTF-8 without a byte order mark, with ``\\n`` in its line ends."""
-    only_returns = "\r" in beginning and "\n" not in beginning
-    if not encoding.startswith("utf-8") or only_returns:
-        newline = None if only_returns else ""
-        return _Transcoded(io.TextIOWrapper(file, encoding, errors="surrogateescape", newline=newline))
-    if encoding == "utf-8-sig":
-        file.read(len(codecs.BOM_UTF8))
-    return file
-
-
-def _encoding(head: bytes) -> str:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        # Only lines with bytes outside ASCII depend on the encoding, and guessing from few bytes is fast.
-        guessed = b"\n".join(line for line in head.splitlines() if not line.isascii())[:GUESSED]
-        found = charset_normalizer.from_bytes(guessed)
-        best = found.best()
-        # A few words fit several code pages; cp1252 is the most common of them.
-        western = any(guess.encoding == "cp1252" and guess.coherence >= best.coherence for guess in found if best)
-        return "cp1252" if western or best is None else best.encoding
-    return "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"
+def _without_nulls(text: memoryview) -> memoryview:
+    """The text with empty cells for ``\\N``, which the parsers would read as an escaped letter."""
+    return memoryview(NULL.sub(b"", text))

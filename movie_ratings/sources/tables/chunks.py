@@ -49,7 +49,7 @@ def from_rows(rows: Sequence[Row | Broken], names: Sequence[str]) -> Chunk:
     try:
         table = _table(read, names)
     except UnicodeEncodeError:
-        broken += [Broken(row.line, "bytes that are no text", "") for row in read if not _is_text(row.cells)]
+        broken += [Broken(row.line, "bytes that are no text", _shown(row)) for row in read if not _is_text(row.cells)]
         read = [row for row in read if _is_text(row.cells)]
         table = _table(read, names)
     lines = [row.line for row in read]
@@ -70,3 +70,8 @@ def _table(rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
 def _is_text(cells: Sequence[str | None]) -> bool:
     """Whether no cell holds a lone surrogate, into which an invalid byte is decoded."""
     return not re.search("[\ud800-\udfff]", "".join(cell or "" for cell in cells))
+
+
+def _shown(row: Row) -> str:
+    """The cells, with a question mark for each byte that is no text."""
+    return ",".join(cell or "" for cell in row.cells).encode("utf-8", "replace").decode()

@@ -1,6 +1,6 @@
 """Read rows of delimited text (CSV, TSV and similar formats), one block of the file at a time.
 
-Encoding, line ends and separator are detected from the beginning of the file. Arrow parses a block whose quotes are
+`dialect` finds separator, line ends and escapes in the beginning of the file. Arrow parses a block whose quotes are
 regular. Any other block is read row by row, so that each row that cannot be read is reported with its line. Both ways
 follow the strict mode of Python's csv module. Reading continues after a broken line: a quote that is never closed
 costs one line and not the rest of the file.
@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.sources.tables.blocks import Binary, Block, Text
+from movie_ratings.sources.tables.blocks import Block, Text
 from movie_ratings.sources.tables.chunks import Broken, Chunk, Part, Row, from_rows
+from movie_ratings.sources.tables.dialect import Dialect, dialect
 
-SEPARATORS: Final = (",", ";", "\t", "|")
 HEAD: Final = 1 << 16  # bytes
 LONGEST_CELL: Final = 1 << 20  # characters; a longer one is a quote that was never closed
 
@@ -30,33 +30,42 @@ LONGEST_CELL: Final = 1 << 20  # characters; a longer one is a quote that was ne
 class Delimited:
     """The rows of one file."""
 
-    def __init__(self, file: Binary):
-        """``file`` must be seekable and stay open while rows are read.
+    def __init__(self, file: io.RawIOBase):
+        """``file`` is UTF-8, and must stay open while rows are read.
 
         Raises:
             UserError: the file has no line of column names.
         """
         csv.field_size_limit(LONGEST_CELL)
         self._text = Text(file)
-        self._separator = _separator(self._text.beginning)
+        self._dialect = dialect(self._text.beginning)
+        self._text.read_as(self._dialect)
         lines = _Lines([], functools.partial(self._text.lines, HEAD), 1)
-        self.header = [name.strip() for name in next(csv.reader(lines, delimiter=self._separator), [])]
+        rows = csv.reader(lines, delimiter=self._dialect.separator, escapechar=self._dialect.escape)
+        filled = (row for row in rows if any(cell.strip() for cell in row))
+        if self._dialect.announced:
+            next(filled, None)
+        self._header = [name.strip() for name in next(filled, [])]
         self._text.give_back(lines.left())
         self._line = lines.line
-        if not any(self.header):
+        if not self._header:
             raise UserError("empty, expected a line of column names")
+
+    def columns(self) -> list[str]:
+        """The names in the header."""
+        return self._header
 
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
         """The columns ``names``. A row is broken if it is too short for the columns ``needed`` or too long."""
         layout = _Layout(
-            self._separator,
-            len(self.header),
-            [self.header.index(name) for name in names],
-            max((self.header.index(name) for name in needed), default=0) + 1,
+            self._dialect,
+            len(self._header),
+            [self._header.index(name) for name in names],
+            max((self._header.index(name) for name in needed), default=0) + 1,
         )
         line = self._line
         while block := self._text.block():
-            if block.is_regular(self._separator):
+            if block.is_regular(self._dialect.separator):
                 yield functools.partial(_parsed, block, line, layout, names)
                 line += block.lines
             else:
@@ -70,9 +79,9 @@ class Delimited:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The layout of a row: separator, number of cells in the header, positions to read, smallest number of cells."""
+    """The layout of a row: dialect, number of cells in the header, positions to read, smallest number of cells."""
 
-    separator: str
+    dialect: Dialect
     width: int
     places: Sequence[int]
     least: int
@@ -103,8 +112,8 @@ class _Lines:
         self._row.append(line)
         self._of_block -= 1
         self.line += line.endswith(b"\n")
-        # Invalid bytes become surrogates, which mark the row as broken later.
-        return line.decode("utf-8", errors="surrogateescape")
+        # Invalid bytes become surrogates, which mark the row as broken later. NUL is such a byte in a table.
+        return line.replace(b"\0", b"\xff").decode("utf-8", errors="surrogateescape")
 
     def start_row(self) -> int | None:
         """The number of the first line of the next row; None if that row does not start in the block."""
@@ -149,7 +158,11 @@ def _parsed(block: Block, line: int, layout: _Layout, names: Sequence[str]) -> C
         table = pa.csv.read_csv(
             pa.py_buffer(block.data),
             pa.csv.ReadOptions(column_names=every, use_threads=False),
-            pa.csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True),
+            pa.csv.ParseOptions(
+                delimiter=layout.dialect.separator,
+                escape_char=layout.dialect.escape or False,
+                newlines_in_values=True,
+            ),
             pa.csv.ConvertOptions(
                 include_columns=wanted, column_types=dict.fromkeys(every, pa.string()), strings_can_be_null=False
             ),
@@ -162,7 +175,11 @@ def _parsed(block: Block, line: int, layout: _Layout, names: Sequence[str]) -> C
 def _rows(lines: _Lines, layout: _Layout, regular: bool = False) -> Iterator[Row | Broken]:
     """The rows of ``lines``. With ``regular`` quotes, the end of a row is certain even if the row is broken."""
     width = layout.width
-    reader = csv.reader(lines, delimiter=layout.separator, strict=True)
+
+    def read() -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=layout.dialect.separator, escapechar=layout.dialect.escape, strict=True)
+
+    reader = read()
     while (first := lines.start_row()) is not None:
         try:
             row = next(reader)
@@ -180,12 +197,8 @@ def _rows(lines: _Lines, layout: _Layout, regular: bool = False) -> Iterator[Row
                 continue
         except csv.Error as error:
             reason = str(error)
-            reader = csv.reader(lines, delimiter=layout.separator, strict=True)
+            reader = read()
             if lines.again_without_returns():
                 continue
         yield Broken(first, reason, lines.first())
         lines.again_from_second()
-
-
-def _separator(head: str) -> str:
-    return max(SEPARATORS, key=lambda s: len(next(csv.reader(io.StringIO(head, newline=""), delimiter=s), [])))

@@ -1,174 +1,200 @@
-"""Users' tables: CSV, TSV, JSON lines and Parquet; plain, in .gz or in .zip; read in chunks of rows."""
+"""Users' tables: delimited text, JSON, Parquet and workbooks; plain, compressed or in an archive; in chunks of rows."""
 
+import csv
 import functools
-import gzip
-import json
+import lzma
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from movie_ratings.core.errors import UserError, first_line
-from movie_ratings.sources.tables.blocks import Binary
-from movie_ratings.sources.tables.chunks import CHUNK, Broken, Part, Row, from_arrow, from_rows
+from movie_ratings.sources.tables import archives, encodings
+from movie_ratings.sources.tables.chunks import Chunk, Part
 from movie_ratings.sources.tables.delimited import Delimited
+from movie_ratings.sources.tables.encodings import AUTO, Utf8
+from movie_ratings.sources.tables.json_rows import JsonRows
+from movie_ratings.sources.tables.parquet import ParquetRows
+from movie_ratings.sources.tables.sheets import SheetRows
+from movie_ratings.sources.tables.signatures import HEAD, mistaken
 
 KINDS: Final = {
-    ".csv": ".csv",
-    ".tsv": ".csv",
-    ".txt": ".csv",
-    ".jsonl": ".json",
-    ".ndjson": ".json",
-    ".parquet": ".parquet",
+    ".csv": "delimited",
+    ".tsv": "delimited",
+    ".txt": "delimited",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".xlsx": "workbook",
+    ".xlsm": "workbook",
+    ".xlsb": "workbook",
+    ".xls": "workbook",
+    ".ods": "workbook",
 }
-HEAD: Final = 100  # lines of JSON whose keys are the columns
+# What readers and their libraries raise for a damaged file. A TypeError, an AttributeError or a LookupError is not
+# among them: it would be a fault of this project, and has to be seen as one.
+DAMAGE: Final = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    csv.Error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    pa.ArrowException,
+)
+
+
+class Rows(Protocol):
+    """The rows of an open file of one kind."""
+
+    def columns(self) -> list[str]:
+        """See `Table.columns`."""
+        ...
+
+    def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
+        """See `Table.parts`."""
+        ...
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table: a file, or a file in an archive."""
+    """One table: a file, a file in an archive, or a sheet of a workbook. ``encoding`` is that of text files."""
 
     path: Path
     member: str | None = None
+    sheet: str | None = None
+    encoding: str = AUTO
 
     def __str__(self) -> str:
-        return f"{self.path}/{self.member}" if self.member else str(self.path)
+        return "/".join(part for part in (str(self.path), self.member, self.sheet) if part is not None)
 
     def columns(self) -> list[str]:
-        """The names of the columns. For JSON lines, these are the keys of the first `HEAD` lines.
+        """The names of the columns. For JSON, these are the keys of all objects.
 
         Raises:
             UserError: as `parts`.
         """
-        with self._opened() as (file, kind):
-            if kind == ".parquet":
-                return list(pq.ParquetFile(file).schema_arrow.names)
-            if kind == ".json":
-                return _keys(islice(file, HEAD))
-            return Delimited(file).header
+        with self._opened() as rows:
+            return rows.columns()
 
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
         """The columns ``names`` of all rows, in order. A row that is too short for the columns ``needed`` is broken.
 
         Cells of text formats are strings; nested JSON values are JSON text. A missing value is null or an empty cell.
+        A part raises the same errors when it is called.
 
         Raises:
-            UserError: the file is missing, empty, or not of the format that its suffix names.
+            UserError: the file is missing, empty, damaged, or not of the format that its suffix names; or two columns
+                have one of the names.
         """
-        with self._opened() as (file, kind):
-            if kind == ".parquet":
-                yield from _parquet(file, names)
-            elif kind == ".json":
-                yield from _parts_of_rows(_json_lines(file, names), names)
-            else:
-                yield from Delimited(file).parts(names, needed)
+        with self._opened() as rows:
+            if self._kind != "json":
+                columns = rows.columns()
+                for name in names:
+                    if columns.count(name) > 1:
+                        raise UserError(f"{columns.count(name)} columns are called {name!r}; rename all but one")
+            for part in rows.parts(names, needed):
+                yield functools.partial(self._read, part)
+
+    def _read(self, part: Part) -> Chunk:
+        with reading(self):
+            return part()
+
+    @property
+    def _kind(self) -> str:
+        return _kind(self.member or self.path.name) or ""
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Binary, str]]:
-        name = self.member or self.path.name.removesuffix(".gz")
-        file: Binary
-        try:
-            with ExitStack() as stack:
-                if self.member is not None:
-                    archive = stack.enter_context(zipfile.ZipFile(self.path))
-                    file = cast(zipfile.ZipExtFile, stack.enter_context(archive.open(self.member)))
-                elif self.path.suffix == ".gz":
-                    file = stack.enter_context(gzip.open(self.path))
-                else:
-                    file = stack.enter_context(self.path.open("rb"))
-                yield file, KINDS[Path(name).suffix.lower()]
-        except FileNotFoundError:
-            raise UserError(f"{self}: no such file") from None
-        except UserError as error:
-            raise UserError(f"{self}: {error}") from None
-        except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, pa.ArrowException) as error:
-            raise UserError(f"{self}: not a readable file ({first_line(error)})") from None
+    def _opened(self) -> Iterator[Rows]:
+        with reading(self), archives.opened(self.path, self.member) as file:
+            if what := mistaken(file.read(HEAD), self._kind):
+                raise UserError(what)
+            file.seek(0)
+            yield self._rows(file)
+
+    def _rows(self, file: archives.Binary) -> Rows:
+        if self._kind == "parquet":
+            return ParquetRows(file)
+        if self._kind == "workbook":
+            return SheetRows(file, self.sheet)
+        text = Utf8(file, self.encoding)
+        return JsonRows(text) if self._kind == "json" else Delimited(text)
 
 
-def tables(path: Path) -> list[Table]:
-    """The table in a file, or all tables in an archive by name, or the one table of ``archive.zip/table.csv``.
+def tables(path: Path, encoding: str = AUTO) -> list[Table]:
+    """The table in a file, or all tables in an archive by name.
+
+    ``archive.zip/table.csv`` names one table of an archive, and ``book.xlsx/Sheet 2`` one sheet of a workbook.
 
     Raises:
-        UserError: the suffix names no format of a table, or the archive cannot be read or lacks the table.
+        UserError: the suffix names no format of a table, the archive cannot be read or lacks the table, or Python
+            does not know the encoding.
     """
-    archive = next((part for part in (path, *path.parents) if part.suffix.lower() == ".zip"), None)
-    if archive is not None:
-        names = _members(archive)
-        if archive == path:
-            return [Table(path, name) for name in names]
-        name = path.relative_to(archive).as_posix()
-        if name not in names:
-            raise UserError(f"{archive}: no table {name!r} in this archive; it has {', '.join(names)}")
-        return [Table(archive, name)]
-    if Path(path.name.removesuffix(".gz")).suffix.lower() not in KINDS:
-        raise UserError(f"{path}: expected a name that ends in {', '.join(KINDS)}, also in .gz or .zip")
-    return [Table(path)]
+    encodings.checked(encoding)
+    archive = next((part for part in (path, *path.parents) if archives.is_archive(part)), None)
+    if archive is None:
+        file, sheet = _file_and_sheet(path)
+        if _kind(file.name) is None:
+            packed = ", ".join((*archives.COMPRESSED, *archives.ARCHIVES))
+            raise UserError(f"{path}: expected a name that ends in {', '.join(KINDS)}, also in {packed}")
+        return [Table(file, None, sheet, encoding)]
+    names = _members(archive)
+    if archive == path:
+        return [Table(path, name, None, encoding) for name in names]
+    member, sheet = path.relative_to(archive), None
+    if member.as_posix() not in names:
+        member, sheet = _file_and_sheet(member)
+    if member.as_posix() not in names:
+        missing = path.relative_to(archive).as_posix()
+        raise UserError(f"{archive}: no table {missing!r} in this archive; it has {', '.join(names)}")
+    return [Table(archive, member.as_posix(), sheet, encoding)]
+
+
+@contextmanager
+def reading(name: object, what: str = "file") -> Iterator[None]:
+    """Raise one UserError that begins with ``name`` for whatever a damaged file makes a reader raise.
+
+    This is the one place where that happens.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{name}: no such file") from None
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    except DAMAGE as error:
+        raise UserError(f"{name}: not a readable {what} ({first_line(error)})") from None
+
+
+def _kind(name: str) -> str | None:
+    return KINDS.get(Path(archives.inner_name(name)).suffix.lower())
+
+
+def _file_and_sheet(path: Path) -> tuple[Path, str | None]:
+    """Split ``book.xlsx/Sheet 2``."""
+    for part in path.parents:
+        if _kind(part.name) == "workbook":
+            return part, path.relative_to(part).as_posix()
+    return path, None
 
 
 def _members(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [(name, Path(name)) for name in archive.namelist()]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable archive ({error})") from None
-    # Archives made on a Mac hold a "._movies.csv" beside each "movies.csv".
-    names = sorted(n for n, member in members if member.suffix.lower() in KINDS and not member.name.startswith("."))
-    if not names:
-        raise UserError(f"{path}: no table in this archive ({', '.join(KINDS)})")
-    return names
-
-
-def _keys(lines: Iterable[bytes]) -> list[str]:
-    keys: dict[str, None] = {}
-    for line in lines:
-        # A broken line is skipped here and reported by `_json_lines`.
-        with suppress(ValueError):
-            keys |= dict.fromkeys(_object(line))
-    return list(keys)
-
-
-def _json_lines(file: Binary, names: Sequence[str]) -> Iterator[Row | Broken]:
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            row = _object(line)
-            yield Row(number, [_cell(row.get(name)) for name in names])
-        except ValueError as error:
-            yield Broken(number, str(error), line.decode("utf-8", "replace").rstrip())
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"expected an object, found {type(row).__name__}")
-    return row
-
-
-def _cell(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _parts_of_rows(rows: Iterable[Row | Broken], names: Sequence[str]) -> Iterator[Part]:
-    rows = iter(rows)
-    while some := list(islice(rows, CHUNK)):
-        yield functools.partial(from_rows, some, names)
-
-
-def _parquet(file: Binary, names: Sequence[str]) -> Iterator[Part]:
-    first = 1
-    for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=CHUNK, columns=list(names)):
-        yield functools.partial(from_arrow, batch, first)
-        first += batch.num_rows
+    with reading(path, "archive"):
+        found = [(name, Path(name)) for name in archives.members(path)]
+        # Archives made on a Mac hold a "._movies.csv" beside each "movies.csv".
+        names = sorted(n for n, member in found if _kind(member.name) and not member.name.startswith("."))
+        if not names:
+            raise UserError(f"no table in this archive ({', '.join(KINDS)})")
+        return names

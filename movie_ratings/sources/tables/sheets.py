@@ -1,0 +1,80 @@
+"""Read rows of a workbook: .xlsx, .xlsm, .xlsb, .xls and .ods. Cells become the text that a CSV file would hold."""
+
+import functools
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime, time
+from itertools import islice
+from typing import Any, Final
+
+from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.sources.tables.chunks import CHUNK, Part, Row, from_rows
+
+LARGEST: Final = 1 << 30  # bytes of a workbook, unpacked
+
+
+class SheetRows:
+    """The rows of one sheet of a workbook. The first row that is not empty names the columns."""
+
+    def __init__(self, file: Any, sheet: str | None):
+        """Without ``sheet``, the first sheet that holds at least a row below its column names is read.
+
+        Raises:
+            UserError: the workbook cannot be read, or lacks the sheet, or the sheet is empty.
+        """
+        names, cells = _workbook(file.read())
+        if sheet is not None and sheet not in names:
+            raise UserError(f"no sheet {sheet!r}; the workbook has {', '.join(names) or 'none'}")
+        for name in [sheet] if sheet is not None else names:
+            rows = [(number, row) for number, row in enumerate(cells(name), 1) if any(cell != "" for cell in row)]
+            if len(rows) > 1:
+                break
+        else:
+            raise UserError("empty, expected a row of column names and rows below")
+        (_, header), *self._rows = rows
+        self._header = [_text(cell).strip() for cell in header]
+
+    def columns(self) -> list[str]:
+        """The names in the header."""
+        return self._header
+
+    def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
+        """The columns ``names``. An empty cell is an empty text."""
+        places = [self._header.index(name) for name in names]
+        rows = (Row(number, [_text(row[place]) for place in places]) for number, row in self._rows)
+        while some := list(islice(rows, CHUNK)):
+            yield functools.partial(from_rows, some, names)
+
+
+def _workbook(data: bytes) -> tuple[list[str], Any]:
+    """The names of the sheets, and a function that returns the rows of a sheet, equally long, from its first row on."""
+    # Imported on demand: few tables are workbooks.
+    import python_calamine
+
+    if data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > LARGEST:
+            raise UserError(f"a workbook of {size:,} bytes, more than {LARGEST:,}; save the sheet as CSV")
+    workbook = _guarded(python_calamine.CalamineWorkbook.from_filelike, io.BytesIO(data))
+    sheets = [sheet.name for sheet in workbook.sheets_metadata if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet]
+    return sheets, lambda name: _guarded(lambda: workbook.get_sheet_by_name(name).to_python(skip_empty_area=False))
+
+
+def _guarded(read: Any, *arguments: Any) -> Any:
+    """Call a reader of the library. Its exceptions have no common class, and a panic is no Exception."""
+    try:
+        return read(*arguments)
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise UserError(f"not a readable workbook ({first_line(error)})") from None
+        raise
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    if isinstance(cell, datetime):
+        return str(cell.date() if cell.time() == time() else cell)
+    return str(cell)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
-from movie_ratings.sources.tables.chunks import Chunk
+from movie_ratings.sources.tables.chunks import SMALL, Chunk
 from movie_ratings.sources.tables.columns import Fields
 from movie_ratings.sources.tables.reader import Options, Reader, TableReport
 from movie_ratings.sources.tables.table import tables
@@ -60,7 +60,7 @@ class MovieTable:
         found = tables(path, encoding)
         if len(found) > 1:
             raise UserError(f"{name or path}: {len(found)} tables; name one of them, such as {found[0]}")
-        self._table = replace(found[0], name=name, keeps_rows=True)
+        self._table = replace(found[0], name=name, keeps_rows=True, size=SMALL)
         self._reader = Reader(self._table, Options("predict", FIELDS, mapping or {}, parameter))
         self.report: TableReport = self._reader.report()
         self.columns = self._reader.names

@@ -18,5 +18,5 @@ def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
         UserError: as `records.batches`.
     """
     options = params.files
-    found = [table for path in options.paths for table in tables(Path(path))]
+    found = [table for path in options.paths for table in tables(Path(path), options.encoding)]
     yield from records.batches(found, "files", options, report)

@@ -36,6 +36,11 @@ class DataSet:
     def __str__(self) -> str:
         return f"{self._options.name} ({self._options.split})"
 
+    @property
+    def unit(self) -> str:
+        """See `movie_ratings.sources.tables.reader.Tabular`."""
+        return "row"
+
     def columns(self) -> list[str]:
         """See `movie_ratings.sources.tables.reader.Tabular`."""
         with self._one_line():
@@ -46,7 +51,7 @@ class DataSet:
         """See `movie_ratings.sources.tables.reader.Tabular`."""
         first = 1
         with self._one_line():
-            for table in self._rows.iter(CHUNK):
+            for table in self._rows.iter(CHUNK.rows):
                 yield functools.partial(from_arrow, table.select(names), first)
                 first += len(table)
 

@@ -39,7 +39,7 @@ def tables_of(params: Fetch, paths: Sequence[Path] | None = None) -> Iterator[tu
         from movie_ratings.sources.tables.table import tables
 
         for path in paths if paths is not None else map(Path, params.files.paths):
-            for table in tables(path):
+            for table in tables(path, params.files.encoding):
                 yield table, "files", params.files
     elif params.source == "hub":
         from movie_ratings.sources import hub

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,11 +22,11 @@ from hypothesis import strategies as st
 from movie_ratings import params
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.record import MOVIE
-from movie_ratings.sources import selected
+from movie_ratings.sources import files, selected
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.tables import blocks
 from movie_ratings.sources.tables.cells import names
-from movie_ratings.sources.tables.table import Table
+from movie_ratings.sources.tables.chunks import Size
+from movie_ratings.sources.tables.table import Table, tables
 
 Read = Callable[..., tuple[list[dict[str, Any]], FetchReport]]
 
@@ -212,7 +213,11 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(read: Read) -> None:
 @pytest.fixture(params=[16, 1 << 24])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files in blocks of so many bytes: a few to a row, or all at once."""
-    monkeypatch.setattr(blocks, "BLOCK", request.param)
+
+    def in_blocks(path: Path, encoding: str) -> list[Table]:
+        return [replace(table, size=Size(10_000, request.param)) for table in tables(path, encoding)]
+
+    monkeypatch.setattr(files, "tables", in_blocks)
 
 
 @pytest.mark.usefixtures("block")
@@ -261,14 +266,11 @@ CELLS = st.lists(st.text(st.sampled_from('ab ,;"\n\ré“')), min_size=3, max_si
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     size=st.integers(1, 99),
 )
-def test_whatever_csv_writes_is_read_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[list[str]], quoting: Any, size: int
-) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", size)
+def test_whatever_csv_writes_is_read_as_it_was(tmp_path: Path, rows: list[list[str]], quoting: Any, size: int) -> None:
     path = tmp_path / "t.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=quoting).writerows([["a", "b", "c"], *rows])
-    chunks = [part() for part in Table(path).parts(["a", "b", "c"], ["a", "b", "c"])]
+    chunks = [part() for part in Table(path, size=Size(10_000, size)).parts(["a", "b", "c"], ["a", "b", "c"])]
     assert [list(row.values()) for chunk in chunks for row in chunk.rows.to_pylist()] == rows
     assert not any(chunk.broken for chunk in chunks)
 

@@ -28,6 +28,11 @@ class Tabular(Protocol):
 
     def __str__(self) -> str: ...
 
+    @property
+    def unit(self) -> str:
+        """What the numbers of rows count: "line" or "row"."""
+        ...
+
     def columns(self) -> list[str]:
         """The names of the columns."""
         ...
@@ -59,6 +64,7 @@ class TableReport:
     """What became of a table: its columns, the values that could not be read, and the numbers of rows."""
 
     table: str
+    unit: str
     columns: dict[str, list[Choice]]
     unused: dict[str, str | None]  # the column, and the reason if it was a candidate
     read: int = 0
@@ -117,7 +123,7 @@ class TableReport:
     def remark(self, name: str) -> str:
         """One field's values that could not be read, in words."""
         count, (line, value) = self.unread[name], self.first_unread[name]
-        return f"{count:,} value{'s'[: count > 1]} cannot be read, the first in line {line}: {value}"
+        return f"{count:,} value{'s'[: count > 1]} cannot be read, the first in {self.unit} {line}: {value}"
 
 
 class Reader:
@@ -149,7 +155,7 @@ class Reader:
 
     def report(self) -> TableReport:
         """An empty report."""
-        return TableReport(str(self._table), dict(self.choices), dict(self.unused))
+        return TableReport(str(self._table), self._table.unit, dict(self.choices), dict(self.unused))
 
     def parts(self, *, all_columns: bool = False) -> Iterator[Part]:
         """The rows with the chosen columns, or with ``all_columns``, some at a time."""

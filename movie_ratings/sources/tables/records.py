@@ -101,7 +101,7 @@ def _of_table(reader: Reader, found: TableReport, report: FetchReport) -> Iterat
     shown = 0
     for chunk, converted, broken in _in_threads(read, reader.parts()):
         for row in broken[: max(0, SHOWN - shown)]:
-            print(f"{found.table} line {row.line}: {row.reason}; skipped: {row.text[:60]!r}", file=sys.stderr)
+            print(f"{found.table} {found.unit} {row.line}: {row.reason}; skipped: {row.text[:60]!r}", file=sys.stderr)
         shown += len(broken)
         report.failed += [
             {"table": found.table, "line": row.line, "reason": row.reason, "text": row.text[:200]}

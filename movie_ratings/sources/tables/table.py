@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.sources.tables import archives, encodings
-from movie_ratings.sources.tables.chunks import Chunk, Part
+from movie_ratings.sources.tables.chunks import CHUNK, Chunk, Part, Size
 from movie_ratings.sources.tables.delimited import Delimited
 from movie_ratings.sources.tables.encodings import AUTO, Utf8
 from movie_ratings.sources.tables.json_rows import JsonRows
@@ -70,15 +70,39 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Table:
-    """One table: a file, a file in an archive, or a sheet of a workbook. ``encoding`` is that of text files."""
+    """One table: a file, a file in an archive, or a sheet of a workbook.
+
+    ``encoding`` is that of text files. ``name`` stands for the path in messages. With ``keeps_rows``, the chunks of
+    JSON have the rows as typed values too. ``size`` is that of a chunk.
+    """
 
     path: Path
     member: str | None = None
     sheet: str | None = None
     encoding: str = AUTO
+    name: str | None = None
+    keeps_rows: bool = False
+    size: Size = CHUNK
 
     def __str__(self) -> str:
-        return "/".join(part for part in (str(self.path), self.member, self.sheet) if part is not None)
+        return "/".join(part for part in (self.name or str(self.path), self.member, self.sheet) if part is not None)
+
+    @property
+    def unit(self) -> str:
+        """What the numbers of rows count: lines of the file, or rows."""
+        return "row" if self._kind in ("parquet", "workbook") else "line"
+
+    def types(self) -> dict[str, pa.DataType]:
+        """The Arrow type of each column of a Parquet file; nothing for formats without types.
+
+        Raises:
+            UserError: as `parts`.
+        """
+        if self._kind != "parquet":
+            return {}
+        with self._opened() as rows:
+            assert isinstance(rows, ParquetRows)
+            return rows.types()
 
     def columns(self) -> list[str]:
         """The names of the columns. For JSON, these are the keys of all objects.
@@ -126,11 +150,14 @@ class Table:
 
     def _rows(self, file: archives.Binary) -> Rows:
         if self._kind == "parquet":
-            return ParquetRows(file)
+            return ParquetRows(file, self.size)
         if self._kind == "workbook":
             return SheetRows(file, self.sheet)
         text = Utf8(file, self.encoding)
-        return JsonRows(text) if self._kind == "json" else Delimited(text)
+        if self._kind == "delimited":
+            return Delimited(text, self.size)
+        name = Path(archives.inner_name(self.member or self.path.name))
+        return JsonRows(text, name.suffix.lower() in (".jsonl", ".ndjson"), self.keeps_rows, self.size)
 
 
 def tables(path: Path, encoding: str = AUTO) -> list[Table]:
@@ -173,7 +200,8 @@ def reading(name: object, what: str = "file") -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{name}: no such file") from None
     except UserError as error:
-        raise UserError(f"{name}: {error}") from None
+        # "movies.csv line 3: …", but "movies.csv: no column …".
+        raise UserError(f"{name}{' ' if str(error).startswith('line ') else ': '}{error}") from None
     except DAMAGE as error:
         raise UserError(f"{name}: not a readable {what} ({first_line(error)})") from None
 

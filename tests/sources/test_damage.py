@@ -6,6 +6,7 @@ import json
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ FILMS = [
     {"title": f"Café {n}", "summary": f'One "story", {n}\nof two lines.', "votes": n, "tags": ["a"]} for n in range(40)
 ]
 TEXT = "title,summary,votes\n" + "".join(f'Café {n},"One ""story"", {n}\nof two lines.",{n}\n' for n in range(40))
-CELLS = [["title", "votes"], *([film["title"], film["votes"]] for film in FILMS)]
+CELLS: list[list[Any]] = [["title", "votes"], *([film["title"], film["votes"]] for film in FILMS)]
 
 
 def _parquet(compression: str) -> bytes:

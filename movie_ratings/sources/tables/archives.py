@@ -59,8 +59,8 @@ def opened(path: Path, member: str | None) -> Iterator[Binary]:
         try:
             with open_(file) as inner:
                 yield inner
-        except gzip.BadGzipFile:
-            if not begins_well:
+        except gzip.BadGzipFile as error:
+            if not (begins_well and str(error).startswith("Not a gzipped file")):
                 raise
             raise UserError(
                 "behind the compressed data are bytes that are not compressed; unpack it with gzip -dc"

@@ -24,6 +24,7 @@ from movie_ratings.sources.tables.chunks import CHUNK, Broken, Chunk, Part, Row,
 from movie_ratings.sources.tables.dialect import Dialect, dialect
 
 HEAD: Final = 1 << 16  # bytes
+RETURN: Final = re.compile(r"\r(?!\n)")  # a carriage return inside a line, where it is a space
 LONGEST_CELL: Final = 1 << 20  # characters; a longer one is a quote that was never closed
 
 
@@ -41,7 +42,8 @@ class Delimited:
         self._dialect = dialect(self._text.beginning)
         self._text.read_as(self._dialect)
         lines = _Lines([], functools.partial(self._text.lines, HEAD), 1)
-        rows = csv.reader(lines, delimiter=self._dialect.separator, escapechar=self._dialect.escape)
+        mended = (RETURN.sub(" ", line) for line in lines)
+        rows = csv.reader(mended, delimiter=self._dialect.separator, escapechar=self._dialect.escape)
         filled = (row for row in rows if any(cell.strip() for cell in row))
         if self._dialect.announced:
             next(filled, None)
@@ -137,7 +139,7 @@ class _Lines:
 
     def again_without_returns(self) -> bool:
         """Put the row back with spaces for carriage returns inside its lines; False if there are none."""
-        mended = [re.sub(rb"\r(?!\n)", b" ", line) for line in self._row]
+        mended = [re.sub(RETURN.pattern.encode(), b" ", line) for line in self._row]
         if mended == self._row:
             return False
         self._put_back(mended)

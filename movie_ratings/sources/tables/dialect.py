@@ -10,6 +10,7 @@ from typing import Final
 SEPARATORS: Final = (",", ";", "\t", "|")
 ROWS: Final = 1 << 16  # characters in which rows are compared
 QUOTED: Final = re.compile(r'"[^"]*"')
+ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
 LINE_END: Final = re.compile(r"\r\n|\r|\n")
 # Excel reads and writes this line, and takes its mark as the separator of the rest.
 ANNOUNCED: Final = re.compile(r'\s*"?sep=([^\w\s"]|\t)"?[ \t]*(?=[\r\n])', re.IGNORECASE | re.ASCII)
@@ -29,7 +30,8 @@ def dialect(beginning: str) -> Dialect:
     """The dialect of a text that begins so."""
     announced = ANNOUNCED.match(beginning)
     rest = beginning[announced.end() :] if announced else beginning
-    ends_in_return = _ends_in_return(rest)
+    # Whether a backslash escapes a quote is not known yet.
+    ends_in_return = _ends_in_return(rest) or _ends_in_return(ESCAPED.sub("", rest))
     if ends_in_return:
         rest = rest.replace("\r", "\n")
     rest = rest.lstrip("\r\n")
@@ -49,20 +51,21 @@ def _separator(text: str) -> str:
     return max(SEPARATORS, key=lambda mark: len(next(_reader(text, delimiter=mark), [])))
 
 
-def _regular(text: str, separator: str, escape: str | None) -> int:
-    """How many rows have as many cells as the first one, and quotes at their ends alone."""
+def _regular(text: str, separator: str, escape: str | None) -> float:
+    """The share of rows that have as many cells as the first one, and quotes at the ends of their cells alone."""
     complete = text[:ROWS].rpartition("\n")[0] if len(text) > ROWS else text
     lines = iter(io.StringIO(complete, newline="").readlines())
-    width = count = 0
+    width = regular = other = 0
     while True:
         try:
             for row in csv.reader(lines, delimiter=separator, escapechar=escape, strict=True):
                 width = width or len(row)
-                count += len(row) == width
-            return count
+                regular += len(row) == width
+                other += len(row) not in (width, 0)
+            return regular / (regular + other or 1)
         except csv.Error:
             # Reading goes on behind the broken row.
-            continue
+            other += 1
 
 
 def _reader(text: str, delimiter: str) -> Iterator[list[str]]:

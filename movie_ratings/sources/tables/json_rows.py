@@ -92,14 +92,12 @@ class JsonRows:
 
 
 def _is_lines(head: bytes) -> bool:
-    """Whether a file that begins so holds a value on each line."""
+    """Whether a file that begins so holds an object on each line."""
     first, *others = [line for line in head.splitlines() if line.strip()]
-    if not others:
+    if not others or not first.startswith(b"{"):
         return False
-    if _is_complete(first):
-        return True
-    # The first line may be broken. The lines of a value that spans several are indented, or no complete values.
-    return any(line.startswith(b"{") and _is_complete(line) for line in others[:100])
+    # The first line may be broken. The lines of an object that spans several are indented, or no complete values.
+    return _is_complete(first) or any(line.startswith(b"{") and _is_complete(line) for line in others[:100])
 
 
 def _is_complete(text: bytes) -> bool:

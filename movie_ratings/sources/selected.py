@@ -59,4 +59,6 @@ def unseen(params: Fetch) -> list[str]:
         given.append(params.hub.name)
     if params.source == "tmdb" and params.tmdb.ids != "export" and params.tmdb.ids_path:
         given.append(params.tmdb.ids_path)
+    if params.source == "imdb" and params.imdb.folder:
+        given.append(params.imdb.folder)
     return [path for path in given if not Path(path).absolute().is_relative_to(Path(INPUTS).absolute())]

@@ -21,8 +21,8 @@ from movie_ratings.core.packages import installed_file
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Fetch
 from movie_ratings.sources import sample, selected
+from movie_ratings.sources.facts import summary
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.wikidata import summary
 from tests.support.builders import ROOT
 
 

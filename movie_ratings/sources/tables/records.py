@@ -68,7 +68,7 @@ def batches(
     for found in report.tables:
         for name, count in sorted(found.unread.items()):
             report.counts[f"unreadable_{name}"] = report.counts.get(f"unreadable_{name}", 0) + count
-    _require_few_broken(source, report, params.max_bad_share)
+    require_few_broken(source, report, params.max_bad_share)
 
 
 def described(table: Tabular, source: str, params: FromTables) -> tuple[TableReport, str | None]:
@@ -100,13 +100,8 @@ def _of_table(reader: Reader, found: TableReport, report: FetchReport) -> Iterat
 
     shown = 0
     for chunk, converted, broken in _in_threads(read, reader.parts()):
-        for row in broken[: max(0, SHOWN - shown)]:
-            print(f"{found.table} {found.unit} {row.line}: {row.reason}; skipped: {row.text[:60]!r}", file=sys.stderr)
+        list_broken(found.table, broken, shown, report, found.unit)
         shown += len(broken)
-        report.failed += [
-            {"table": found.table, "line": row.line, "reason": row.reason, "text": row.text[:200]}
-            for row in broken[: max(0, LISTED - len(report.failed))]
-        ]
         found.add(chunk, converted, len(broken))
         report.counts["read"] += len(converted.movies)
         report.counts["broken"] += len(broken)
@@ -127,7 +122,22 @@ def _require_scale(found: TableReport, source: str, scale: float) -> None:
         )
 
 
-def _require_few_broken(source: str, report: FetchReport, share: float) -> None:
+def list_broken(table: str, broken: Sequence[Broken], shown: int, report: FetchReport, unit: str = "line") -> None:
+    """Print and list broken rows of a table of which ``shown`` are printed already, within `SHOWN` and `LISTED`."""
+    for row in broken[: max(0, SHOWN - shown)]:
+        print(f"{table} {unit} {row.line}: {row.reason}; skipped: {row.text[:60]!r}", file=sys.stderr)
+    report.failed += [
+        {"table": table, "line": row.line, "reason": row.reason, "text": row.text[:200]}
+        for row in broken[: max(0, LISTED - len(report.failed))]
+    ]
+
+
+def require_few_broken(source: str, report: FetchReport, share: float) -> None:
+    """Check the share of broken rows.
+
+    Raises:
+        UserError: more than ``share`` of the rows are broken.
+    """
     broken, rows = report.counts["broken"], report.counts["read"] + report.counts["broken"]
     if broken > share * rows:
         first = report.failed[0]

@@ -98,6 +98,16 @@ def test_parts_of_two_versions_are_not_joined(server: FileServer, tmp_path: Path
     origin = download(f"{server.url}/a.gz", tmp_path / "a.gz", longest=LONGEST)
     assert (tmp_path / "a.gz").read_bytes() == LATER
     assert origin.etag == '"2"'
+    assert len(server.requests) == 5 + (1 if honours_if_range else 2)
+
+
+def test_a_part_of_another_address_is_not_continued(server: FileServer, tmp_path: Path) -> None:
+    server.files["b.gz"] = File(LATER)
+    server.files["a.gz"].faults = [200_000] + 9 * [0]
+    with pytest.raises(UserError):
+        download(f"{server.url}/a.gz", tmp_path / "target", longest=LONGEST)
+    assert download(f"{server.url}/b.gz", tmp_path / "target", longest=LONGEST).url == f"{server.url}/b.gz"
+    assert (tmp_path / "target").read_bytes() == LATER
 
 
 def test_without_a_version_nothing_is_continued(server: FileServer, tmp_path: Path) -> None:

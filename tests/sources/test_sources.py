@@ -189,6 +189,7 @@ def test_days_are_days() -> None:
     [
         ("files", "files", {"paths": ["{}/a"]}),
         ("hub", "hub", {"name": "{}/a"}),
+        ("imdb", "imdb", {"folder": "{}/a"}),
         ("tmdb", "tmdb", {"ids": "file", "ids_path": "{}/a"}),
         ("tmdb", "tmdb", {"ids": "movielens", "ids_path": "{}/a"}),
     ],

@@ -109,7 +109,7 @@ def test_the_published_model_gives_the_classes_whatever_it_was_trained_for(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["sample", "wikidata", "files"])
+@pytest.mark.parametrize("source", ["sample", "wikidata", "imdb", "files"])
 def test_the_card_says_what_is_true_of_this_model(project: Path, source: str) -> None:
     path = project / "metrics/details/fetch.json"
     path.write_text(json.dumps({"source": source, "rows": 112}))
@@ -128,7 +128,8 @@ def test_the_card_says_what_is_true_of_this_model(project: Path, source: str) ->
     assert 0 < results["accuracy, transformers.pipeline"] <= 1
     assert ("TMDB API" in text) == (source == "sample")
     assert ("critics" in text) == (source == "wikidata")
-    assert ("one website" in text) == (source == "sample")
+    assert ("one website" in text) == (source in ("sample", "imdb"))
+    assert ("non-commercial" in text) == (source == "imdb")
     assert "The linear model takes no part in them" in text
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +43,7 @@ class Tables:
         path = self._paths[name]
         first, read, broken = None, 0, 0
         try:
-            for part in parts(path, columns):
+            for part in _ahead(parts(path, columns)):
                 rows = len(part.rows) + len(part.broken)
                 part = convert(part)
                 list_broken(str(path), part.broken, broken, self._report)
@@ -75,6 +76,15 @@ class Tables:
         url = f"{self._params.url.rstrip('/')}/{name}.tsv.gz"
         path = storage.store() / "imdb" / re.sub(r"\W+", "-", self._params.url) / f"{name}.tsv.gz"
         return name, (path, download(url, path, longest=LONGEST))
+
+
+def _ahead(read: Iterator[Part]) -> Iterator[Part]:
+    """The same parts; a thread reads the next one meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, read, None)
+        while (part := following.result()) is not None:
+            following = pool.submit(next, read, None)
+            yield part
 
 
 def _version(path: Path, origin: Origin | None) -> dict[str, Any]:

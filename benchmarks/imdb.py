@@ -22,10 +22,11 @@ import polars as pl
 from tqdm import tqdm
 
 from benchmarks._memory import peak_megabytes
-from movie_ratings import params, sources
+from movie_ratings import params
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources import selected
 from movie_ratings.sources.fetch_report import FetchReport
 
 OUTPUT: Final = "benchmarks/results/imdb.json"
@@ -170,7 +171,7 @@ def joined(folder: str) -> int:
     fetch = params.load().fetch
     imdb = fetch.imdb.model_copy(update={"folder": folder})
     report = FetchReport()
-    movies = sources.batches(fetch.model_copy(update={"source": "imdb", "imdb": imdb}), report)
+    movies = selected.batches(fetch.model_copy(update={"source": "imdb", "imdb": imdb}), report)
     return parquet.write_batches(Path(folder, "ours.parquet"), movies, MOVIE)
 
 

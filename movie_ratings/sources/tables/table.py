@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -76,6 +76,8 @@ class Table:
     member: str | None = None
     sheet: str | None = None
     encoding: str = AUTO
+    # The encoding that was found, so that it is looked for once.
+    _found: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         return "/".join(part for part in (str(self.path), self.member, self.sheet) if part is not None)
@@ -124,15 +126,15 @@ class Table:
             if what := mistaken(file.read(HEAD), self._kind):
                 raise UserError(what)
             file.seek(0)
-            yield self._rows(file)
-
-    def _rows(self, file: archives.Binary) -> Rows:
-        if self._kind == "parquet":
-            return ParquetRows(file)
-        if self._kind == "workbook":
-            return SheetRows(file, self.sheet)
-        text = Utf8(file, self.encoding)
-        return JsonRows(text) if self._kind == "json" else Delimited(text)
+            if self._kind == "parquet":
+                yield ParquetRows(file)
+            elif self._kind == "workbook":
+                yield SheetRows(file, self.sheet)
+            else:
+                text = Utf8(file, self._found[0] if self._found else self.encoding)
+                yield JsonRows(text) if self._kind == "json" else Delimited(text)
+                if text.encoding is not None and not self._found:
+                    self._found.append(text.encoding)
 
 
 def tables(path: Path, encoding: str = AUTO) -> list[Table]:

@@ -52,8 +52,10 @@ class Utf8(io.RawIOBase):
         else:
             name = codecs.lookup(encoding).name.removesuffix("-sig")
         file.seek(len(mark) if MARKS.get(mark) == name else 0)
-        self._file, self._undecided = file, name is None
+        self._file = file
         self._source: Binary | _Transcoded = file if name in (None, "utf-8") else _Transcoded(file, str(name))
+        self.encoding = name
+        """The name of the codec; None as long as all bytes are ASCII."""
 
     def readable(self) -> bool:
         """Always true."""
@@ -62,9 +64,8 @@ class Utf8(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """See io.RawIOBase."""
         count = self._source.readinto(buffer)
-        if not self._undecided or is_ascii(buffer[:count]):
+        if self.encoding is not None or is_ascii(buffer[:count]):
             return count
-        self._undecided = False
         position = self._file.tell()
         evidence = _Evidence()
         evidence.add(bytes(buffer[:count]))
@@ -72,11 +73,13 @@ class Utf8(io.RawIOBase):
             evidence.add(data)
         evidence.end()
         if evidence.is_utf8:
+            self.encoding = "utf-8"
             if self._file.tell() != position:
                 self._file.seek(position)
             return count
         self._file.seek(position - count)
-        self._source = _Transcoded(self._file, evidence.code_page())
+        self.encoding = evidence.code_page()
+        self._source = _Transcoded(self._file, self.encoding)
         return self._source.readinto(buffer)
 
 
@@ -129,7 +132,7 @@ class _Evidence:
 
     def add(self, data: bytes) -> None:
         """Count the sequences and the invalid bytes of the next block, and take a sample of its lines."""
-        self._count(self._decoder.decode(data))
+        self._count(self._decoder.decode(_beyond_ascii(data)))
         if data.isascii():
             return
         if self._blocks % self._stride == 0:
@@ -175,6 +178,15 @@ class _Evidence:
         # cp1252 adds printed characters to iso8859-1. It is also the most common, where few letters decide nothing.
         is_western = best == "iso8859-1" or (few and scores.get("cp1252", 0) >= scores.get(best, 0) / 2)
         return "cp1252" if is_western else best
+
+
+def _beyond_ascii(data: bytes) -> bytes:
+    """The bytes above 127, and those behind them, which end an incomplete sequence."""
+    found = np.frombuffer(data, np.uint8)
+    kept = found > 127
+    kept[1:] |= kept[:-1]
+    kept[:1] = True
+    return found[kept].tobytes()
 
 
 def _spread(lines: list[bytes], size: int) -> list[bytes]:

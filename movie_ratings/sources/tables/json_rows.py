@@ -22,6 +22,7 @@ LARGEST: Final = 1 << 23  # bytes of a line, or characters of an element of an a
 DOCUMENT: Final = 8  # times the bytes of a chunk: the largest file that is one object
 PAGES: Final = ("results", "movies", "items", "data", "rows")  # the keys under which web services list rows
 SPACE: Final = re.compile(r"[ \t\r\n]*")
+ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 SHOWN: Final = 200  # characters of a broken row
 
 # What is read: the line of each row, and the row, or the reason why it cannot be read.
@@ -278,4 +279,4 @@ def _shown(line: bytes) -> str:
 
 
 def _cell(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, str) else ENCODER.encode(value)

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -83,6 +83,8 @@ class Table:
     name: str | None = None
     keeps_rows: bool = False
     size: Size = CHUNK
+    # The encoding that was found, so that it is looked for once.
+    _found: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.name or str(self.path), self.member, self.sheet) if part is not None)
@@ -148,14 +150,17 @@ class Table:
             if what := mistaken(file.read(HEAD), self._kind):
                 raise UserError(what)
             file.seek(0)
-            yield self._rows(file)
+            if self._kind == "parquet":
+                yield ParquetRows(file, self.size)
+            elif self._kind == "workbook":
+                yield SheetRows(file, self.sheet)
+            else:
+                text = Utf8(file, self._found[0] if self._found else self.encoding)
+                yield self._rows(text)
+                if text.encoding is not None and not self._found:
+                    self._found.append(text.encoding)
 
-    def _rows(self, file: archives.Binary) -> Rows:
-        if self._kind == "parquet":
-            return ParquetRows(file, self.size)
-        if self._kind == "workbook":
-            return SheetRows(file, self.sheet)
-        text = Utf8(file, self.encoding)
+    def _rows(self, text: Utf8) -> Rows:
         if self._kind == "delimited":
             return Delimited(text, self.size)
         name = Path(archives.inner_name(self.member or self.path.name))

@@ -109,6 +109,16 @@ def test_the_published_model_gives_the_classes_whatever_it_was_trained_for(
 
 
 @pytest.mark.slow
+def test_weights_beside_the_graph_are_published_too(options: Callable[..., Params], workspace: Path) -> None:
+    run(options(linear__use=False), workspace, count=60)
+    prepare(workspace / "checkpoint", serve(workspace / "checkpoint", largest=10_000))
+    assert publish.main(["me/movies", "--dry-run"]) == 0
+    assert (workspace / "data/publish/model.onnx.data").is_file()
+    assert Classifier.load("data/publish").version == Classifier.load().version
+    assert "model.onnx.data" in publish.FILES
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["sample", "wikidata", "imdb", "files"])
 def test_the_card_says_what_is_true_of_this_model(project: Path, source: str) -> None:
     path = project / "metrics/details/fetch.json"

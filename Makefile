@@ -68,6 +68,7 @@ study: setup  ## compare model and baselines over five folds, hours: benchmarks/
 benchmark: setup  ## measure training, collecting, reading, serving and the pipeline: benchmarks/results/*.json
 	python -m benchmarks.collect
 	python -m benchmarks.files
+	python -m benchmarks.imdb --rows 5000000
 	python -m benchmarks.throughput
 	python -m benchmarks.serving
 	python -m benchmarks.pipeline

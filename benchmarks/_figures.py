@@ -17,6 +17,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
         "pipeline": _pipeline(results["pipeline"]),
         "collect": _collect(results["collect"]),
         "files": _files(results["files"]),
+        "imdb": _imdb(results["imdb"]),
         "scale": _scale(results["scale"]),
         "serving": _serving(results["serving"]),
         "abuse": {
@@ -105,6 +106,17 @@ def _files(found: Mapping[str, Any]) -> dict[str, str]:
         "read": f"{found['read']['speed_over_pandas']['median']:.2f}",
         "both": f"{both['speed_over_pandas']['median']:.2f}",
         "megabytes": f"{both['peak_megabytes']:.0f}",
+    }
+
+
+def _imdb(found: Mapping[str, Any]) -> dict[str, str]:
+    ours, query = found["ours"], found["query"]
+    return {
+        "titles": f"{found['rows']['title.basics']:,}",
+        "principals": f"{found['rows']['title.principals']:,}",
+        "megabytes": f"{ours['peak_megabytes']:,.0f}",
+        "query-megabytes": f"{query['peak_megabytes']:,.0f}",
+        "query-share": f"{query['seconds'] / ours['seconds']:.0%}",
     }
 
 

@@ -21,10 +21,11 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from benchmarks._memory import peak_megabytes
-from movie_ratings import params, sources
+from movie_ratings import params
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.command import run_stage
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources import selected
 from movie_ratings.sources.fetch_report import FetchReport
 
 Task = Callable[[str], None]
@@ -116,7 +117,7 @@ def pandas_read_and_write(path: str) -> None:
 def _movies(path: str) -> Iterator[pa.RecordBatch]:
     fetch = params.load().fetch
     files = fetch.files.model_copy(update={"paths": [path]})
-    return sources.batches(fetch.model_copy(update={"source": "files", "files": files}), FetchReport())
+    return selected.batches(fetch.model_copy(update={"source": "files", "files": files}), FetchReport())
 
 
 def _head(path: str) -> bytes:

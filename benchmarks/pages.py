@@ -22,7 +22,7 @@ BENCHMARKS: Final = Path("benchmarks/results")
 METRICS: Final = Path("metrics/details")
 # What the pages quote, by the name of its file.
 MEASURED: Final = (
-    "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "scale", "serving", "image",
+    "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "imdb", "scale", "serving", "image",
     "abuse",
 )  # fmt: skip
 COUNTED: Final = ("fetch", "clean", "split", "train", "export", "baseline", "evaluate")

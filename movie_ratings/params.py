@@ -4,11 +4,12 @@ Every key is required and no other is allowed, so a misspelt one is named rather
 validated by every stage: a mistake in `train` is reported before `fetch` has run, not after.
 """
 
+import codecs
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -46,12 +47,25 @@ def _columns(value: Any) -> Any:
     return {} if value == "auto" else value
 
 
+def _encoding(value: str) -> str:
+    """``auto``, or a name that Python's codecs know."""
+    try:
+        return value if value == "auto" else codecs.lookup(value).name
+    except LookupError:
+        raise ValueError("expected auto or the name of an encoding, such as cp1250") from None
+
+
 MappedField = Literal[
     "id", "title", "original_title", "summary", "genres", "spoken_languages", "original_language", "cast", "directors",
     "release_date", "runtime", "vote_average", "vote_count", "popularity", "adult",
 ]  # fmt: skip
 # The column of each field of the movie record whose name does not say it.
-Mapping = Annotated[dict[MappedField, str], BeforeValidator(_columns)]
+# A list joins columns of names
+# (cast: [Star1, Star2]); of another field, the first column that can be read in a row fills it. null: no column.
+ColumnName = Annotated[str, Field(min_length=1)]
+Mapping = Annotated[
+    dict[MappedField, ColumnName | Annotated[list[ColumnName], Field(min_length=1)] | None], BeforeValidator(_columns)
+]
 
 
 class Tmdb(Group):
@@ -76,10 +90,22 @@ class Tmdb(Group):
     max_failed_share: Annotated[float, Field(ge=0, le=1)]
 
 
+class Imdb(Group):
+    """Which of IMDb's titles to read, and from where."""
+
+    folder: Annotated[str, Field(min_length=1)] | None
+    types: Annotated[list[Literal["movie", "tvMovie", "tvSpecial", "video", "short", "tvShort"]], Field(min_length=1)]
+    adult: bool
+    cast_size: Annotated[int, Field(ge=0)]
+    max_bad_share: Annotated[float, Field(ge=0, le=1)]
+    url: Url
+
+
 class Files(Group):
     """Tables of the user's own."""
 
     paths: list[Annotated[str, Field(min_length=1)]]
+    encoding: Annotated[str, AfterValidator(_encoding)]
     mapping: Mapping
     rating_scale: Annotated[float, Field(gt=0)]
     max_bad_share: Annotated[float, Field(ge=0, le=1)]
@@ -99,9 +125,10 @@ class Hub(Group):
 class Fetch(Group):
     """Where movies come from."""
 
-    source: Literal["sample", "wikidata", "tmdb", "files", "hub"]
+    source: Literal["sample", "wikidata", "tmdb", "imdb", "files", "hub"]
     limit: Annotated[int, Field(gt=0)] | None
     tmdb: Tmdb
+    imdb: Imdb
     files: Files
     hub: Hub
 

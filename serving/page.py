@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,7 @@ from serving.page_gate import PageGate
 from serving.schemas import MAX_SUMMARY, MAX_TITLE
 from serving.service import Service, model_card
 from serving.upload_folder import UploadFolder
-from serving.uploads import predict_upload
+from serving.uploads import SUFFIXES, predict_upload
 
 MAX_UPLOAD: Final = 4 << 20  # bytes
 DAY: Final = 86_400  # seconds
@@ -173,12 +175,12 @@ def _many_movies(service: Service, uploads: UploadFolder) -> None:
 
     async def predict_table(path: str | None) -> tuple[str, str]:
         if path is None:
-            raise Refusal("Choose a CSV file first.")
+            raise Refusal("Choose a file first.")
         if tables.locked():
             raise Refusal(BUSY)
         async with tables:
             try:
-                target, found = await predict_upload(service, Path(path))
+                rated = await predict_upload(service, Path(path))
             except UserError as error:
                 raise Refusal(str(error)) from None
             except FileNotFoundError:
@@ -187,13 +189,16 @@ def _many_movies(service: Service, uploads: UploadFolder) -> None:
                 raise Refusal(BUSY) from None
             finally:
                 await asyncio.to_thread(uploads.trim)
-        return str(target), f"{len(found.predictions):,} movies rated by model {found.version}."
+        found = rated.predictions
+        message = f"{len(found.predictions):,} movies rated by model {found.version}."
+        return str(rated.path), f"{message}\n\n{_code_block(rated.lines)}"
 
     gr.Markdown(
-        'A CSV file with columns title, summary and genres ("Drama, Crime"), and what else is known: year, '
-        "runtime, spoken_languages, directors, cast. The answers are added to it."
+        "A table (CSV, TSV, JSON, Excel or Parquet) with a title or a summary of each movie, and what else is known: "
+        "genres, year, runtime, spoken languages, directors, cast. The answers are added to it, and you see which "
+        "columns were read."
     )
-    upload = gr.File(label="CSV file", file_types=[".csv"])
+    upload = gr.File(label="Table", file_types=list(SUFFIXES))
     button = gr.Button("Predict all", variant="primary")
     message = gr.Markdown(elem_id="message")
     rated = gr.File(label="Result", interactive=False)
@@ -204,6 +209,12 @@ def _explained(classifier: Classifier, movie: ValidMovie) -> Steps[tuple[Explana
     """An explanation, and the version of the model that made it."""
     explanation = yield from explain_in_steps(classifier, movie)
     return explanation, classifier.version
+
+
+def _code_block(lines: Sequence[str]) -> str:
+    """Lines as Markdown that shows them as they are: file and column names are a visitor's text."""
+    fence = "`" * (1 + max((len(run) for line in lines for run in re.findall("`+", line)), default=2))
+    return "\n".join([fence, *lines, fence])
 
 
 def _elsewhere(inputs: Any) -> bool:

@@ -3,21 +3,33 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.validation import ValidMovie
-from movie_ratings.prediction import bulk, movie_files
+from movie_ratings.prediction import bulk
 from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.movie_table import MovieTable
 from movie_ratings.prediction.steps import Steps
+from movie_ratings.prediction.writer import FORMATS, Writer
 from serving.batching import Predictions
 from serving.service import Service
 
 ROWS: Final = 2_000  # in a table: half a minute of predictions
+# The formats that the page takes. Archives are left out: their tables are unpacked without a bound.
+SUFFIXES: Final = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
 
 
-async def predict_upload(service: Service, source: Path) -> tuple[Path, Predictions]:
-    """Predict the table ``source``; returns the path of the result and the predictions in it.
+class Rated(NamedTuple):
+    """The file with the predictions, the predictions, and what was read of the table, in lines for people."""
+
+    path: Path
+    predictions: Predictions
+    lines: list[str]
+
+
+async def predict_upload(service: Service, source: Path) -> Rated:
+    """Predict the table ``source``.
 
     Raises:
         UserError: the table cannot be read, or has more than `ROWS` movies.
@@ -28,26 +40,31 @@ async def predict_upload(service: Service, source: Path) -> tuple[Path, Predicti
         predictions = yield from bulk.predict_in_steps(classifier, movies)
         return Predictions(predictions, classifier.version)
 
-    movies = await asyncio.to_thread(_read, source)
+    table, movies, rows = await asyncio.to_thread(_read, source)
     found = await service.run(work)
     # In the folder of the upload, which the page deletes after a day.
-    target = source.with_name(f"rated-{source.name}")
-    await asyncio.to_thread(_write, source, target, bulk.joined(movies, found.predictions))
-    return target, found
+    target = source.with_name(f"rated-{source.stem}{source.suffix if source.suffix in FORMATS else '.csv'}")
+    await asyncio.to_thread(_write, table, target, bulk.joined(rows, found.predictions))
+    return Rated(target, found, table.report.lines())
 
 
-def _read(source: Path) -> list[ValidMovie]:
-    movie_files.require_format(source)
+def _read(source: Path) -> tuple[MovieTable, list[ValidMovie], list[dict[str, Any]]]:
+    if source.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{source.name}: expected a name that ends in {', '.join(SUFFIXES)}")
     movies: list[ValidMovie] = []
+    rows: list[dict[str, Any]] = []
     # Messages have the name of the file alone: its place on this machine is not for visitors.
-    for batch in bulk.read(source, for_output=True, name=source.name):
-        movies += batch
+    table = MovieTable(source, name=source.name, parameter="the first line of the file")
+    bulk.require_place_for_label(table)
+    for batch in table.batches(bulk.BATCH):
+        movies += batch.movies
+        rows += batch.rows
         if len(movies) > ROWS:
             raise UserError(f"More than {ROWS:,} movies: use `python -m stages.predict --input` for so many.")
-    return movies
+    return table, movies, rows
 
 
-def _write(source: Path, target: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with movie_files.Writer(target, bulk.output_types(source)) as writer:
+def _write(table: MovieTable, target: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with Writer(target, bulk.output_types(table)) as writer:
         if rows:
             writer.write(rows)

@@ -7,8 +7,6 @@ and loses at most half a percentage point of balanced accuracy; else fp32 is ser
 the figures of both variants.
 """
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,33 +38,38 @@ def export() -> None:
     )
 
 
-def export_checkpoint(source: Path, output: Path, validation: pa.Table, variant: str) -> dict[str, Any]:
+def export_checkpoint(
+    source: Path, output: Path, validation: pa.Table, variant: str, largest: int = graph.LARGEST
+) -> dict[str, Any]:
     """Write the served folder ``output``; return the figures on ``validation``.
+
+    A model with more than ``largest`` bytes of weights has them in a file beside the graph.
 
     Raises:
         UserError: the checkpoint cannot be loaded, there is no movie to compare on, or fp32 differs from torch.
     """
     transformer = Transformer.load(source)
     parity = Parity(source, transformer, validation)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-", suffix=".tmp") as scratch:
-        folders = build(transformer, source, Path(scratch))
+    with storage.scratch(output) as scratch:
+        folders = build(transformer, source, scratch, largest)
         found = parity.compare(folders)
         chosen = choose(found) if variant == "auto" else variant
         figures = {name: found[chosen][name] for name in ("balanced_accuracy", "macro_f1")}
         with storage.whole(output) as temporary:
-            shutil.copytree(folders[chosen], temporary)
+            folders[chosen].rename(temporary)
             served.record_validation(temporary, {"rows": found["rows"]} | figures)
     return {"variant": chosen, "version": served.read(output).version} | found
 
 
-def build(transformer: Transformer, source: Path, scratch: Path) -> dict[str, Path]:
+def build(transformer: Transformer, source: Path, scratch: Path, largest: int) -> dict[str, Path]:
     """A served folder of each variant in ``scratch``."""
-    graphs: dict[Variant, Path] = {"fp32": scratch / "fp32.onnx", "int8": scratch / "int8.onnx"}
-    graph.export(transformer, graphs["fp32"])
+    # A graph holds the name of the file with its weights, so that it has its final name from the start.
+    variants: tuple[Variant, ...] = ("fp32", "int8")
+    graphs = {variant: scratch / "graphs" / variant / served.GRAPH for variant in variants}
+    graph.export(transformer, graphs["fp32"], largest)
     graph.quantise(graphs["fp32"], graphs["int8"])
     for variant, path in graphs.items():
-        served.write(scratch / variant, source, path, variant, transformer.pad_id)
+        served.write(scratch / variant, source, path, variant, transformer.pad_id, graph.weights_beside(path))
     return {variant: scratch / variant for variant in graphs}
 
 

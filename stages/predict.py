@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
@@ -20,6 +20,9 @@ from movie_ratings.movies import text
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from movie_ratings.prediction.classifier import Classifier, Prediction
 from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explain, strongest
+
+if TYPE_CHECKING:
+    from movie_ratings.prediction.movie_table import MovieTable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,8 +63,20 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         type=Path,
         metavar="FILE",
-        help="many movies: .csv, .jsonl or .parquet with the columns title, summary, genres and, where known, year, "
-        'runtime, spoken_languages, directors, cast (lists in CSV: "Drama, Crime" or JSON)',
+        help="many movies: a table in any format that fetch reads (.csv, .tsv, .jsonl, .json, .parquet, .xlsx, also in "
+        ".gz and .zip) with a title or a summary and, where known, genres, year, runtime, spoken_languages, directors "
+        "and cast; python -m stages.fetch --describe FILE prints which columns are read",
+    )
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="FIELD=COLUMN",
+        help="the column of --input that holds a field, where its name does not say so: title=Name; repeat for other "
+        "fields, and for lists in several columns: cast=Star1; an empty COLUMN: no column holds the field",
+    )
+    parser.add_argument(
+        "--encoding", default="auto", help="of --input, if it is text, such as cp1250 (default: detected)"
     )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="file to write: .csv, .jsonl or .parquet (default: print)"
@@ -114,33 +129,55 @@ def _effects(explanation: Explanation) -> dict[str, Any]:
 
 
 def _predict_many(options: argparse.Namespace) -> None:
-    from movie_ratings.prediction import bulk, movie_files  # they import Parquet, which one movie does not need
+    from movie_ratings.prediction import bulk, writer  # they import Parquet, which one movie does not need
+    from movie_ratings.prediction.movie_table import MovieTable
 
-    for path in filter(None, (options.input, options.output)):
-        movie_files.require_format(path)
-    if not options.input.is_file():
-        raise UserError(f"{options.input}: no such file")
     if options.output:
+        writer.require_format(options.output)
         storage.require_no_folder(options.output)
+    table = MovieTable(options.input, mapping=_columns(options.column), parameter="--column", encoding=options.encoding)
     if options.engine == "ray":
         from movie_ratings.prediction import ray_engine, revisions
 
         model = revisions.fetch(options.rev, options.model) if options.rev else options.model
-        count = ray_engine.predict(options.input, options.output, str(model), options.workers)
+        count = ray_engine.predict(table, options.output, str(model), options.workers)
+        _report(table)
         print(f"predict: {count:,} movies, {options.output} written")
         return
     classifier = Classifier.load(options.model, options.rev)
     if options.output:
-        count = bulk.predict_file(classifier, options.input, options.output)
+        count = bulk.predict_table(classifier, table, options.output)
+        _report(table)
         print(f"predict: {count:,} movies, {options.output} written")
         return
-    for movies in bulk.read(options.input, for_output=False):
+    for movies, _ in table.batches(bulk.BATCH):
         for movie, prediction in zip(movies, classifier.predict_validated(movies), strict=True):
             title = text.normalise(movie.get("title") or "")
             if options.json:
                 print(json.dumps({"title": title, **prediction._asdict(), "version": classifier.version}))
             else:
                 print(f"{prediction.label:<8} {_percents(prediction)}  {title[:80]}")
+    _report(table)
+
+
+def _columns(given: Sequence[str]) -> dict[str, Any]:
+    """The mapping of ``--column``: a field's column, its columns if the flag is repeated, or None."""
+    from movie_ratings.prediction.movie_table import FIELDS
+
+    mapping: dict[str, Any] = {}
+    for each in given:
+        field, equals, column = each.partition("=")
+        field = "release_date" if field == "year" else field
+        if not equals or field not in FIELDS.names:
+            expected = ", ".join(FIELDS.names)
+            raise UserError(f"--column {each}: expected FIELD=COLUMN, where FIELD is one of {expected}")
+        mapping[field] = [*mapping.get(field, []), column] if column else None
+    return mapping
+
+
+def _report(table: "MovieTable") -> None:
+    """Print which columns were read, on standard error, so that nothing is left out in silence."""
+    print("\n".join(table.report.lines()), file=sys.stderr)
 
 
 def _percents(prediction: Prediction) -> str:

@@ -30,7 +30,7 @@ from movie_ratings.prediction import served
 from movie_ratings.prediction.classifier import Classifier
 
 CARD: Final = "README.md"
-SERVED: Final = (served.GRAPH, served.TOKENIZER, linear.FILE, checkpoint.FILE)
+SERVED: Final = (served.GRAPH, served.WEIGHTS, served.TOKENIZER, linear.FILE, checkpoint.FILE)
 # Every file that may be published. No other file of a folder is copied, replaced or uploaded.
 FILES: Final = (
     CARD, "config.json", "model.safetensors", "tokenizer_config.json", "special_tokens_map.json", *SERVED,
@@ -108,7 +108,7 @@ def make_folder(folder: Path, repository: str, licence: str) -> None:
     folder.mkdir(parents=True)
     figures = write_transformer(folder, transformer, classifier)
     for name in SERVED:
-        if name != linear.FILE or model.metadata.has_linear:
+        if (Path(MODEL) / name).exists():  # `served.read` has found what this model needs, and no other file
             shutil.copyfile(Path(MODEL) / name, folder / name)
     (folder / CARD).write_text(card_text(repository, licence, model, figures), encoding="utf-8")
     for path in folder.iterdir():

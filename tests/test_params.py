@@ -27,7 +27,7 @@ def test_the_repository_parameters_are_valid() -> None:
         ("train", "epochs", 0, "train.epochs: input should be greater than 0"),
         ("train", "epochs", 2.5, "train.epochs"),
         ("train", "epochs", True, "train.epochs"),
-        ("fetch", "source", "imdb", "fetch.source"),
+        ("fetch", "source", "omdb", "fetch.source"),
         ("labels", "quantiles", [0.8, 0.2], "quantiles must be two rising numbers"),
         ("labels", "fixed", [7.0, 7.0], "fixed must be two rising ratings"),
         ("split", "fractions", {"train": 0.7, "validation": 0.2, "test": 0.2}, "split.fractions"),

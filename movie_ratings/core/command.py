@@ -22,25 +22,33 @@ def run_stage(stage: Callable[[], None], outputs: Sequence[str]) -> None:
 
     Exit codes: 0 done, 2 a problem that the message names, 130 interrupted.
     """
+    stage_parser(stage, outputs).parse_args()
+    sys.exit(exit_code(locked(stage, outputs)))
+
+
+def stage_parser(stage: Callable[[], None], outputs: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a stage's command line, for stages with flags of their own."""
     module = inspect.getmodule(stage)
     file = Path(inspect.getfile(stage))
-    parser = argparse.ArgumentParser(
+    return argparse.ArgumentParser(
         prog=f"python -m {file.parent.name}.{file.stem}",
         description=inspect.getdoc(module),
         epilog="Reads params.yaml and the folders data/, models/ and metrics/ of the working directory. "
         f"Writes: {', '.join(outputs)}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args()
 
+
+def locked(stage: Callable[[], None], outputs: Sequence[str]) -> Callable[[], None]:
+    """The stage, run while a lock on each of ``outputs`` is held."""
     # Importing it takes a tenth of a second, which one prediction need not pay.
     from movie_ratings.core.locks import lock_outputs
 
-    def locked() -> None:
+    def run() -> None:
         with lock_outputs(outputs):
             stage()
 
-    sys.exit(exit_code(locked))
+    return run
 
 
 def exit_code(command: Callable[[], None]) -> int:

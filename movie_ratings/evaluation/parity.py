@@ -72,7 +72,7 @@ class Parity:
             "largest_probability_difference": float(np.abs(differences).max()),
             "label_agreement": float((predicted == self._predicted).mean()),
             **self._scores(predicted),
-            "megabytes": (folder / served.GRAPH).stat().st_size / 1e6,
+            "megabytes": sum(path.stat().st_size for path in folder.glob(f"{served.GRAPH}*")) / 1e6,
         }
 
     def _scores(self, predicted: Ints) -> dict[str, float]:

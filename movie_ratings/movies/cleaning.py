@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from movie_ratings.core import parquet, storage
-from movie_ratings.movies.film import group_keys
+from movie_ratings.movies.film import film_id, group_keys
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.release import add_year
 from movie_ratings.movies.text import NO_GENRE, normalise
@@ -33,6 +33,7 @@ BUCKET: Final = 131_072  # rows that are sorted at a time
 def clean_table(source: str | Path, target: str | Path, min_votes: int) -> dict[str, Any]:
     """Write the rows worth keeping, sorted by id; return the counts of dropped rows by the first reason for each."""
     ids = parquet.read_table(source, pa.schema([MOVIE.field("id")]))["id"].to_numpy()
+    ambiguous = _ambiguous(source, ids)
     dropped = dict.fromkeys(REASONS, 0)
     films = [pl.DataFrame(schema=FILM)]
     seen = 0
@@ -40,6 +41,8 @@ def clean_table(source: str | Path, target: str | Path, min_votes: int) -> dict[
         with _Buckets(folder, ids) as buckets:
             for batch in parquet.read_batches(source, MOVIE):
                 movies = normalised(add_year(batch)).with_row_index("row", seen).with_columns(reason=_reason(min_votes))
+                if len(ambiguous):
+                    movies = _renumbered(movies, ambiguous)
                 seen += batch.num_rows
                 for reason, count in movies["reason"].drop_nulls().value_counts().iter_rows():
                     dropped[reason] += count
@@ -62,6 +65,27 @@ def normalised(movies: pa.RecordBatch) -> pl.DataFrame:
         *(pl.when(pl.col(name) != "").then(name).alias(name) for name in TEXTS),
         pl.when(pl.col("genres").list.len() > 0).then("genres").otherwise(pl.lit([NO_GENRE])).alias("genres"),
     )
+
+
+def _ambiguous(source: str | Path, ids: npt.NDArray[Any]) -> pl.Series:
+    """The ids that movies with different titles share, such as the row numbers of several tables."""
+    numbers, counts = np.unique(ids, return_counts=True)
+    repeated = pl.Series(numbers[counts > 1])
+    titles = pl.DataFrame(schema={"id": pl.Int64, "title": pl.String})
+    for batch in (
+        parquet.read_batches(source, pa.schema([MOVIE.field("id"), MOVIE.field("title")])) if len(repeated) else ()
+    ):
+        found = pl.DataFrame(batch).filter(pl.col("id").is_in(repeated.implode()), pl.col("title").is_not_null())
+        keys = group_keys(_texts(found["title"]), pl.Series([None] * len(found), dtype=pl.Int32))
+        titles = pl.concat([titles, found.with_columns(title=keys)]).unique()
+    return titles["id"].filter(titles["id"].is_duplicated()).unique()
+
+
+def _renumbered(movies: pl.DataFrame, ambiguous: pl.Series) -> pl.DataFrame:
+    """The movies, those with an ambiguous id under the id of their film."""
+    rows = (movies["id"].is_in(ambiguous.implode()) & movies["title"].is_not_null()).arg_true()
+    keys = group_keys(movies["title"].gather(rows), movies["year"].gather(rows))
+    return movies.with_columns(movies["id"].scatter(rows, pl.Series([film_id(key) for key in keys], dtype=pl.Int64)))
 
 
 def _texts(column: pl.Series) -> pl.Series:

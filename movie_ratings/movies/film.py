@@ -32,6 +32,11 @@ def group_keys(titles: pl.Series, years: pl.Series) -> pl.Series:
     return keys.scatter(others, pl.Series([group_key(title, year) for title, year in pairs], dtype=pl.String))
 
 
+def film_id(key: str) -> int:
+    """A positive id, 63 bits, that depends on the film's `group_key` alone."""
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:8]) >> 1
+
+
 def position(key: str, salt: str) -> float:
     """A hash of a key in [0, 1): uniform over keys, the same on every machine, independent between salts."""
     digest = hashlib.sha256(f"{salt}:{key}".encode("utf-8", "surrogatepass")).digest()

@@ -6,6 +6,7 @@ model on storage that all machines share. Ray replaces a worker that dies and pr
 
 import logging
 import os
+import pickle
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,30 +20,36 @@ import pyarrow.parquet as pq
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.parquet import RowGroups
-from movie_ratings.prediction.bulk import BATCH, columns, output_name, validated_at
+from movie_ratings.prediction.bulk import BATCH, columns, output_name, require_place_for_label
 from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.movie_table import MovieTable
+from movie_ratings.sources.tables.reader import TableReport
 
 PLACE: Final = "__place__"  # the row's number in the input: Ray may finish blocks in any order
+
+REPORT: Final = "__report__"  # what could not be read of a batch
 
 
 class _Worker:
     """Predicts batches of rows. Each worker has one, so that a worker loads the model once."""
 
-    def __init__(self, model: str, source: str):
-        self._classifier, self._source = Classifier.load(model, threads=1), source
+    def __init__(self, model: str, table: MovieTable):
+        self._classifier, self._table = Classifier.load(model, threads=1), table
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        movies = [validated_at(f"{self._source} row {row[PLACE] + 1}", row) for row in batch.to_pylist()]
+        movies, report = self._table.convert(batch, batch[PLACE][0].as_py() + 1)
         predicted = pa.Table.from_pylist([columns(found) for found in self._classifier.predict_validated(movies)])
         table = batch.rename_columns([output_name(name) for name in batch.column_names])
         table = table.drop_columns([name for name in predicted.column_names if name in table.column_names])
         for name in predicted.column_names:
             table = table.append_column(name, predicted[name])
-        return table
+        # The report travels in the batch's first row.
+        reports = [pickle.dumps(report), *[None] * (len(batch) - 1)]
+        return table.append_column(REPORT, pa.array(reports, pa.binary()))
 
 
-def predict(source: Path, target: Path, model: str, workers: int) -> int:
-    """Predict every movie of a Parquet file into another, in the same order; return their number.
+def predict(table: MovieTable, target: Path, model: str, workers: int) -> int:
+    """Predict every movie of a Parquet table into another, in the same order; return their number.
 
     Raises:
         UserError: Ray is not installed, a file is not Parquet, or a movie cannot be read.
@@ -52,8 +59,10 @@ def predict(source: Path, target: Path, model: str, workers: int) -> int:
         from ray.data import ActorPoolStrategy
     except ImportError:
         raise UserError("--engine ray: Ray is not installed; pip install -r requirements-ray.txt") from None
+    source = table.path
     if source.suffix != ".parquet" or target.suffix != ".parquet":
         raise UserError("--engine ray: reads and writes Parquet; --input and --output must end in .parquet")
+    require_place_for_label(table)
     Classifier.load(model)  # a missing model is one line here, and a stack trace in each worker
     rows = int(pq.read_metadata(source).num_rows)
     if rows == 0:
@@ -73,12 +82,12 @@ def predict(source: Path, target: Path, model: str, workers: int) -> int:
             dataset = ray.data.from_arrow_refs([ray.put(batch) for batch in _numbered(source)])
             dataset.map_batches(
                 _Worker,
-                fn_constructor_args=(str(Path(model).resolve()), str(source)),
+                fn_constructor_args=(str(Path(model).resolve()), table),
                 batch_format="pyarrow",
                 batch_size=None,  # the batches as they were put
                 compute=ActorPoolStrategy(size=workers),
             ).write_parquet(str(parts))
-            _join(parts, temporary, rows)
+            _join(parts, temporary, rows, table.report)
         except ray.exceptions.RayError as error:
             raise UserError(f"--engine ray: {_cause(error)}") from None
         finally:
@@ -96,17 +105,22 @@ def _numbered(source: Path) -> Iterator[pa.Table]:
             first += len(batch)
 
 
-def _join(parts: Path, target: Path, rows: int) -> None:
-    """Join the workers' files into one, rows in the source's order; each file holds consecutive rows."""
+def _join(parts: Path, target: Path, rows: int, report: TableReport) -> None:
+    """Join the workers' files into one, rows in the source's order; each file holds consecutive rows.
+
+    ``report`` receives the workers' reports.
+    """
     firsts = {path: pc.min(pq.read_table(path, columns=[PLACE])[PLACE]).as_py() for path in parts.glob("*.parquet")}
     paths = sorted(firsts, key=lambda path: firsts[path])
-    schema = pq.read_table(paths[0]).drop_columns(PLACE).schema
+    schema = pq.read_table(paths[0]).drop_columns([PLACE, REPORT]).schema
     with pq.ParquetWriter(target, schema) as writer:
         groups = RowGroups(writer)
         for path, end in zip(paths, [*(firsts[path] for path in paths[1:]), rows], strict=True):
             table = pq.read_table(path).sort_by(PLACE)
             assert table[PLACE].to_pylist() == list(range(firsts[path], end)), "Ray has mixed the batches"
-            groups.write(table.drop_columns(PLACE))
+            for found in table[REPORT].drop_null().to_pylist():
+                report.absorb(pickle.loads(found))
+            groups.write(table.drop_columns([PLACE, REPORT]))
         groups.end()
 
 

@@ -3,12 +3,12 @@
 import hashlib
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.core.locks import locked
 
 ARTIFACT: Final = "movie-rating"
 
@@ -38,15 +38,11 @@ def fetch(rev: str, path: str) -> Path:
     inside = hashlib.sha256(place.relative_to(root).as_posix().encode()).hexdigest()[:12]
     target = storage.store() / "models" / f"{commit}-{inside}"
     if not target.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Several processes may fetch the same revision at once: each fetches a copy, and the first complete one stays.
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-", suffix=".tmp") as scratch:
-            _copy(commit, rev, path, place, Path(scratch, "model"))
-            try:
-                Path(scratch, "model").rename(target)
-            except OSError:
-                if not target.is_dir():
-                    raise
+        # Several processes may fetch the same revision at once: one fetches it, and the others wait.
+        with locked(target):
+            if not target.is_dir():
+                with storage.whole(target) as temporary:
+                    _copy(commit, rev, path, place, temporary)
     return target
 
 

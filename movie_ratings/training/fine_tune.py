@@ -56,7 +56,7 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
     # Before the training, which takes longest, comes everything else that can fail.
     with arguments.main_process_first(local=False):
         if processes.is_first():
-            preflight.check(transformer, dataset.input_ids[0], options.train)
+            preflight.check(transformer, dataset.input_ids[0], options.train, state)
             if options.linear.use:
                 part, alphas = _fit_linear(dataset, transformer, options)
 

@@ -1,6 +1,12 @@
-"""The transformer as an ONNX graph: exported from torch, without needless work, and quantised."""
+"""The transformer as an ONNX graph: exported from torch, without needless work, and quantised.
+
+A graph is one file, or two: a protobuf message has less than 2 GB, so that the weights of a larger model stand in a
+second file, which `weights_beside` names.
+"""
 
 import contextlib
+import math
+import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,39 +20,63 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from transformers import PreTrainedModel
 
+from movie_ratings.core import storage
 from movie_ratings.training.transformer import Transformer
 
 OPSET: Final = 18
-LARGEST: Final = (1 << 31) - (1 << 24)  # bytes of weights: a protobuf message has less than 2 GB, operators included
+LARGEST: Final = (1 << 31) - (1 << 24)  # bytes of weights in a graph of one file: the rest is left to the operators
 
 # Operators that compute each token of the output from the same token of the inputs.
 TOKENWISE: Final = frozenset(["LayerNormalization", "MatMul", "Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Erf", "Tanh"])
 
 
-def export(transformer: Transformer, path: Path) -> None:
-    """Write the map of `Transformer.forward` as an ONNX graph: token ids and attention mask to class logits."""
+def export(transformer: Transformer, path: Path, largest: int = LARGEST) -> None:
+    """Write the map of `Transformer.forward` as an ONNX graph: token ids and attention mask to class logits.
+
+    More than ``largest`` bytes of weights go to a second file; see `weights_beside`.
+    """
     # The rows differ in length: the exporter takes a size for a constant if it meets one value of it alone.
     ids = torch.arange(32).reshape(2, 16) % transformer.model.config.vocab_size
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
     axes = {0: "rows", 1: "tokens"}
     transformer.eval()
-    with _plain_attention(transformer.model), warnings.catch_warnings():
+    # The exporter makes a file of each tensor of a large model.
+    with storage.scratch(path) as scratch, _plain_attention(transformer.model), warnings.catch_warnings():
         # The tracer warns of each size that it might take for a constant; the export stage checks that it took none.
         warnings.simplefilter("ignore")
+        traced = scratch / "traced.onnx"
         torch.onnx.export(
             transformer,
             (ids, mask),
-            str(path),
+            str(traced),
             dynamo=False,  # the newer exporter needs another package
             opset_version=OPSET,
             input_names=["input_ids", "attention_mask"],
             output_names=["logits"],
             dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "rows"}},
         )
-    graph = onnx.load(path)
+        graph = onnx.load(traced)
     keep_first_token(graph)
-    onnx.save(graph, path)
+    outside = _weights_size(graph) > largest
+    onnx.save(graph, path, save_as_external_data=outside, location=_beside(path).name)
+
+
+def weights_beside(path: Path) -> list[Path]:
+    """The files beside the graph ``path`` that hold its weights: one with a fixed name, or none."""
+    return [_beside(path)] if _beside(path).exists() else []
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.data")  # as ONNX Runtime's quantiser names it
+
+
+def _weights_size(model: onnx.ModelProto) -> int:
+    """Bytes of all weights."""
+    return sum(
+        math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        for tensor in model.graph.initializer
+    )
 
 
 @contextlib.contextmanager
@@ -61,17 +91,40 @@ def _plain_attention(model: PreTrainedModel) -> Iterator[None]:
 
 
 def quantise(source: Path, target: Path) -> None:
-    """Write the graph ``source`` with int8 weights; the activations are quantised as they are computed."""
-    prepared = target.with_suffix(".prepared.onnx")
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    quantize_dynamic(
-        prepared,
-        target,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        reduce_range=True,  # processors without VNNI add products in 16 bits, which eight-bit weights overflow
-    )
-    prepared.unlink()
+    """Write the graph ``source`` with int8 weights; the activations are quantised as they are computed.
+
+    The weights stand in a second file if those of ``source`` do.
+    """
+    outside = bool(weights_beside(source))
+    with storage.scratch(target) as scratch, _temporary_files_in(scratch):
+        prepared = scratch / "prepared.onnx"
+        quant_pre_process(
+            source,
+            prepared,
+            skip_symbolic_shape=True,
+            save_as_external_data=outside,
+            all_tensors_to_one_file=True,
+            external_data_location=_beside(prepared).name,
+        )
+        quantize_dynamic(
+            prepared,
+            target,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,  # processors without VNNI add products in 16 bits, which eight-bit weights overflow
+            use_external_data_format=outside,
+        )
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let libraries make temporary files in ``folder``: those of a large model can be too large for /tmp."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def keep_first_token(model: onnx.ModelProto) -> None:

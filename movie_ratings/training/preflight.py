@@ -1,6 +1,5 @@
 """What would fail after the training is tried before it: the length of texts, padding, and the export to ONNX."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ import onnxruntime
 import torch
 from transformers import PreTrainedModel
 
+from movie_ratings.core import storage
 from movie_ratings.core.arrays import Floats, softmax
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.model.batches import Ids, pad
@@ -20,12 +20,12 @@ from movie_ratings.training.transformer import Transformer
 LARGEST_DIFFERENCE: Final = 1e-3  # of a probability: more is not rounding
 
 
-def check(transformer: Transformer, row: Ids, options: Train) -> None:
+def check(transformer: Transformer, row: Ids, options: Train, folder: Path) -> None:
     """Try what follows the training with the untrained model; ``row`` holds the token ids of any movie.
 
-    The model is exported to ONNX as the export stage does. Graph and model then predict texts of several lengths, up to
-    ``text.max_length``: a graph can hold on to the length that it was exported with, and padding can change a
-    prediction. For the default model, this takes four to five seconds.
+    The model is exported to ONNX as the export stage does; the graph stands in ``folder`` meanwhile. Graph and model
+    then predict texts of several lengths, up to ``text.max_length``: a graph can hold on to the length that it was
+    exported with, and padding can change a prediction. For the default model, this takes four to five seconds.
 
     Raises:
         UserError: the model cannot be trained with these parameters, or cannot be served.
@@ -33,18 +33,12 @@ def check(transformer: Transformer, row: Ids, options: Train) -> None:
     model = transformer.model
     if options.gradient_checkpointing and not model.supports_gradient_checkpointing:
         raise UserError(f"train.gradient_checkpointing: {_kind(model)} has none; set it to false")
-    size = 4 * sum(parameter.numel() for parameter in model.parameters())
-    if size > graph.LARGEST:
-        raise UserError(
-            f"model.name: {_kind(model)} has {size / 4e6:,.0f} million parameters; the ONNX file that is served "
-            f"holds at most {graph.LARGEST / 4e6:,.0f} million: choose a smaller model"
-        )
     longest = transformer.text.max_length
     texts = [np.resize(row, length) for length in (longest, max(1, longest // 3), len(row))]
     reference = _predict(transformer, texts)
     if _difference(reference, np.concatenate([_predict(transformer, [text]) for text in texts])) > LARGEST_DIFFERENCE:
         raise UserError(f"model.name: {_kind(model)} predicts otherwise when a text is padded: choose another model")
-    if _difference(reference, _exported(transformer, texts)) > LARGEST_DIFFERENCE:
+    if _difference(reference, _exported(transformer, texts, folder)) > LARGEST_DIFFERENCE:
         raise UserError(f"model.name: {_kind(model)} predicts otherwise as ONNX: choose another model")
 
 
@@ -66,13 +60,13 @@ def _predict(transformer: Transformer, texts: Sequence[Ids]) -> Floats:
         ) from None
 
 
-def _exported(transformer: Transformer, texts: Sequence[Ids]) -> Floats:
+def _exported(transformer: Transformer, texts: Sequence[Ids], folder: Path) -> Floats:
     """As `_predict`, by the graph that the export writes."""
     ids, mask = pad(texts, transformer.pad_id)
     onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "model.onnx")
+        with storage.scratch(folder / "graph") as scratch:
+            path = scratch / "model.onnx"
             graph.export(transformer, path)
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             (logits,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})

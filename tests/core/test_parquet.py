@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from movie_ratings.core import parquet
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.rows import evenly_spaced, within
-from movie_ratings.prediction import movie_files
+from movie_ratings.prediction.movie_table import MovieTable
 
 SCHEMA = pa.schema([("id", pa.int64())])
 
@@ -48,7 +48,7 @@ def test_what_was_read_of_a_file_is_not_kept(workspace: Path, monkeypatch: pytes
     monkeypatch.setattr(parquet, "BATCH", 1_000)
     batches = {
         "stages": parquet.read_batches("many.parquet", pa.schema([("title", pa.string())])),
-        "predict": movie_files.read(Path("many.parquet"), 1_000),
+        "predict": MovieTable(Path("many.parquet")).batches(1_000),
     }[reader]
     before, most = pa.total_allocated_bytes(), 0
     for _ in batches:

@@ -81,6 +81,17 @@ def test_every_row_is_kept_or_counted_once(movies: list[dict[str, Any]]) -> None
     assert kept["id"].is_unique().all()
 
 
+def test_movies_of_several_titles_that_share_an_id_are_all_kept() -> None:
+    tables = [movie(n, title=f"Film {n} of {table}") for table in ("one", "two") for n in range(1, 4)]
+    movies, counts = cleaned(frame(*tables, movie(9), movie(9, vote_count=500)), OPTIONS)
+    assert sorted(movies["title"]) == sorted(["Film 9", *(found["title"] for found in tables)])
+    assert movies["id"].is_unique().all()
+    assert counts["dropped"]["duplicate_id"] == 1
+    # The new ids are those of the films, whatever the order of the rows is.
+    again, _ = cleaned(frame(movie(9, vote_count=500), movie(9), *reversed(tables)), OPTIONS)
+    assert again.equals(movies)
+
+
 @WITH_FILES
 @given(MOVIES, st.randoms(use_true_random=False))
 def test_cleaning_again_changes_nothing_and_order_hardly_matters(

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.text import FIELDS, FORMAT
-from movie_ratings.prediction import movie_files
 from movie_ratings.prediction.bulk import BATCH
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.prediction.movie_files import Writer
+from movie_ratings.prediction.movie_table import MovieTable
+from movie_ratings.prediction.writer import Writer
 from stages import predict
 from tests.support.builders import last_line
 
@@ -147,28 +147,22 @@ def test_a_column_whose_first_value_comes_late_keeps_its_type(trained: Path, wor
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.csv", b"title,summary\nA,b\nB\n", "a.csv line 3: 1 cells, the header has 2"),
-        ("a.csv", b'title,summary\nA,"b\nc"\n\xff,x\n', "a.csv line 4: not UTF-8 text"),
-        ("a.csv", b"", "a.csv: empty file"),
-        ("a.csv", b"name,plot\nA,b\n", "a.csv: neither a column 'title' nor 'summary'"),
-        ("a.csv", b"title,title\nA,b\n", "a.csv: two columns are named 'title'"),
-        ("a.csv", b"title,genres\nA,[1\n", "a.csv line 2: genres is not a valid JSON list"),
-        ("a.csv", b"title,year\nA,1994.0\nB,\nC,soon\n", "a.csv line 4: year must be a whole number, found 'soon'"),
+        ("a.csv", b"title,summary\nA,b\nB,c,d\n", "a.csv line 3: 3 cells, the header has 2"),
+        ("a.csv", b'title,summary\nA,"b\nc"\n\xff,x\n' + 9 * b"\xc3\xa9,y\n", "a.csv line 4: bytes that are no text"),
+        ("a.csv", b"", "a.csv: empty, expected a line of column names"),
+        ("a.csv", b"work,story\nA,b\n", "a.csv: no column for title or summary"),
+        ("a.csv", b"title,title\nA,b\n", "a.csv: 2 columns are called 'title'"),
         ("a.csv", b"title,summary\nA,b\n , \n", "a.csv line 3: title and summary are both empty"),
-        ("a.jsonl", b'{"title": "A"}\n{"title": \n', "a.jsonl line 2: not valid JSON"),
-        ("a.jsonl", b"[1]\n", "a.jsonl line 1: expected a JSON object, found list"),
-        ("a.jsonl", b'{"title": "A", "genres": "Drama"}\n', "a.jsonl line 1: genres must be a list of names"),
-        ("a.jsonl", b'{"title": "A", "label": 1, "true_label": 2}\n', "a.jsonl line 1: both a label and a true_label"),
-        ("a.csv", b"title,year\nA," + b"9" * 5_000, "a.csv line 2: year must be a whole number, found '999"),
-        ("a.csv", b"title,genres\nA," + b"[" * 100_000, "a.csv line 2: genres is not a valid JSON list"),
-        ("a.csv", b"title,genres\nA,[[1]]", "a.csv line 2: genres must be a list of names, found [[1]]"),
-        ("a.csv", b"title,genres\nA,[" + b"9" * 5_000 + b"]", "a.csv line 2: genres is not a valid JSON list"),
-        ("a.jsonl", b'{"title": ' + b"[" * 100_000, "a.jsonl line 1: not valid JSON"),
-        ("a.jsonl", b'{"title": "A", "year": ' + b"9" * 5_000 + b"}", "a.jsonl line 1: not valid JSON"),
-        ("a.jsonl", b'{"title": "A", "runtime": Infinity}', "a.jsonl line 1: runtime must be a whole number"),
-        ("a.jsonl", b'{"title": "A", "runtime": 1e999}', "a.jsonl line 1: runtime must be a whole number"),
-        ("a.parquet", b"PAR1", "a.parquet: not a readable Parquet file"),
-        ("a.xlsx", b"", "a.xlsx: expected a name that ends in .csv, .jsonl, .parquet"),
+        ("a.csv", b"title,year\nA,1600\n", "a.csv line 2: year must be a whole number from 1870 to 2,100, found 1600"),
+        ("a.csv", b"title,runtime\nA,20000\n", "a.csv line 2: runtime must be a whole number from 0 to 10,000, found"),
+        ("a.csv", b"title,label,true_label\nA,1,2\n", "a.csv: both a label and a true_label"),
+        ("a.jsonl", b'{"title": "A"}\n{"title": \n', "a.jsonl line 2: Expecting value"),
+        ("a.jsonl", b'{"title": "A"}\n[1]\n', "a.jsonl line 2: expected an object, found list"),
+        ("a.jsonl", b'{"title": ' + b"[" * 100_000, "a.jsonl line 1: nested too deeply"),
+        ("a.jsonl", b'{"title": "A", "year": ' + b"9" * 5_000 + b"}", "a.jsonl line 1: Exceeds the limit"),
+        ("a.parquet", b"PAR1", "a.parquet: not a readable file"),
+        ("a.xlsx", b"", "a.xlsx: not a readable workbook"),
+        ("a.doc", b"", "a.doc: expected a name that ends in .csv, .tsv"),
         ("gone.csv", None, "gone.csv: no such file"),
     ],
 )
@@ -190,11 +184,81 @@ def test_a_number_too_large_for_parquet_is_one_line(trained: Path, capsys: pytes
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: out.parquet: a column has values of different")
 
 
-def test_half_of_a_surrogate_pair_in_a_list_is_written_as_text(trained: Path) -> None:
-    Path("a.csv").write_text('title,genres\nA,"[""\\ud800""]"\n')
-    assert predict.main(["--input", "a.csv", "--output", "out.csv"]) == 0
+def test_half_of_a_surrogate_pair_is_written_as_text(trained: Path) -> None:
+    Path("a.jsonl").write_text('{"title": "A", "genres": ["\\ud800"]}\n')
+    assert predict.main(["--input", "a.jsonl", "--output", "out.csv"]) == 0
     (row,) = csv.DictReader(Path("out.csv").read_text().splitlines())
     assert json.loads(row["genres"]) == ["\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        ("year", "soon", "'soon'"),
+        ("year", "9" * 5_000, "'99"),
+        ("genres", "[1", "'[1'"),
+        ("genres", "[" * 100_000, "'[["),
+        ("genres", "[[1]]", "'[[1]]'"),
+        ("runtime", "-3", "'-3'"),
+        ("runtime", "1e999", "'1e999'"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_not_known_and_reported(
+    trained: Path, field: str, value: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.csv").write_text(f"title,{field}\nA,\nB,{value}\n")
+    Path("b.csv").write_text(f"title,{field}\nA,\nB,\n")
+    for name in ("a", "b"):
+        assert predict.main(["--input", f"{name}.csv", "--output", f"out-{name}.csv"]) == 0
+    answers = [list(csv.DictReader(Path(f"out-{name}.csv").read_text().splitlines())) for name in ("a", "b")]
+    assert [row.pop(field) for row in answers[0]] == ["", value]
+    assert [{**row, field: ""} for row in answers[0]] == answers[1]
+    assert f"1 value cannot be read, the first in line 3: {shown}" in capsys.readouterr().err
+
+
+TABLE = (
+    "Film,Overview,Genres,Year,Runtime\n"
+    "Harbour,A pilot leaves home.,Drama|Romance,12 December 2007,2h 22m\n"
+    "Winter,A letter is lost.,\"['Crime' 'War']\",(1994),N/A\n"
+)
+SAME = [
+    {
+        "title": "Harbour",
+        "summary": "A pilot leaves home.",
+        "genres": ["Drama", "Romance"],
+        "year": 2007,
+        "runtime": 142,
+    },
+    {"title": "Winter", "summary": "A letter is lost.", "genres": ["Crime", "War"], "year": 1994},
+]
+
+
+def test_a_table_as_people_have_it_gets_the_answers_of_the_same_movies(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.csv").write_text(TABLE.replace(",", ";"), encoding="utf-16")
+    assert predict.main(["--input", "a.csv", "--output", "out.jsonl"]) == 0
+    found = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    for row, prediction in zip(found, Classifier.load(trained).predict(SAME), strict=True):
+        assert row["label"] == prediction.label
+        assert row["probability_good"] == pytest.approx(prediction.probabilities["good"], abs=1e-6)
+    assert found[0]["Runtime"] == "2h 22m"
+    assert "release_date from Year (by its name)" in capsys.readouterr().err
+
+
+def test_columns_of_other_names_are_chosen_on_the_command_line(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.csv").write_text("Werk,Inhalt,A1,A2,Genres\nHarbour,A pilot leaves home.,B C,D E,Crime\n")
+    choice = ["title=Werk", "summary=Inhalt", "cast=A1", "cast=A2", "genres="]
+    assert predict.main(["--input", "a.csv", "--json", *(f"--column={each}" for each in choice)]) == 0
+    movie = {"title": "Harbour", "summary": "A pilot leaves home.", "cast": ["B C", "D E"]}
+    expected = Classifier.load(trained).predict([movie])[0]
+    assert json.loads(capsys.readouterr().out)["probabilities"] == pytest.approx(expected.probabilities)
+    assert predict.main(["--input", "a.csv", "--column", "tittle=Werk"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "error: --column tittle=Werk: expected FIELD=COLUMN, where FIELD is one of"
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,9 +271,9 @@ def test_a_movie_without_end_is_refused_in_bounded_memory(trained: Path, name: s
         for _ in range(150):
             file.write(fill.replace(b"\n", b"" if name == "long.jsonl" else b"\n"))
     code = (
-        "import resource; from pathlib import Path; from movie_ratings.prediction import bulk\n"
+        "import resource; from pathlib import Path; from movie_ratings.prediction.movie_table import MovieTable\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try:\n  list(bulk.read(Path('%s'), for_output=True))\n"
+        "try:\n  list(MovieTable(Path('%s')).batches(1_000))\n"
         "except Exception as error:\n"
         "  print(type(error).__name__, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)"
     )
@@ -221,7 +285,7 @@ def test_a_movie_without_end_is_refused_in_bounded_memory(trained: Path, name: s
 
 def test_few_long_movies_fill_a_batch_too(workspace: Path) -> None:
     Path("long.jsonl").write_text((json.dumps({"title": "A", "note": "x" * 7_000_000}) + "\n") * 12)
-    assert [len(batch) for batch in movie_files.read(Path("long.jsonl"), 1_000)] == [5, 5, 2]
+    assert [len(batch.movies) for batch in MovieTable(Path("long.jsonl")).batches(1_000)] == [1] * 12
 
 
 # Bytes of a file that begin like one, and then go on as nobody expects.

@@ -5,10 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import onnx
 import pytest
 
 from movie_ratings.core.errors import UserError
+from movie_ratings.prediction import revisions, served
 from movie_ratings.prediction.classifier import Classifier
 from stages import predict
 
@@ -58,7 +61,36 @@ def test_the_model_of_a_tag(trained: Path, capsys: pytest.CaptureFixture[str]) -
     assert predict.main(["--title", "Film", "--rev", "v1.2.0"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: v1.2.0: its model is neither in the DVC cache nor on a remote")
-    assert not list(Path("data/store/models").iterdir())
+    assert all(path.suffix == ".lock" for path in Path("data/store/models").iterdir())
+
+
+def test_a_fetch_that_was_killed_leaves_nothing_once_it_is_repeated(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With the weights beside the graph, as those of a model over 2 GB.
+    onnx.save(onnx.load(trained / "model.onnx"), "model.onnx", save_as_external_data=True, location=served.WEIGHTS)
+    shutil.move(trained, "before")
+    served.write(trained, Path("before"), Path("model.onnx"), "fp32", 0, [Path(served.WEIGHTS)])
+    git("init", "--quiet")
+    dvc("init", "--quiet")
+    dvc("add", "--quiet", "models/movie-rating")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "model")
+    copy, killed = revisions._copy, Path("killed")
+
+    def copied(*arguments: Any) -> None:
+        copy(*arguments)
+        shutil.copytree("data/store", killed)  # what a kill at this moment would leave
+
+    monkeypatch.setattr(revisions, "_copy", copied)
+    version = Classifier.load(rev="HEAD").version
+    assert version == Classifier.load().version
+    monkeypatch.undo()
+    monkeypatch.setenv("MOVIE_RATINGS_STORE", str(killed))
+    monkeypatch.chdir(trained.parents[1])
+    assert Classifier.load(rev="HEAD").version == version
+    (folder,) = [path for path in Path("killed/models").iterdir() if path.suffix != ".lock"]
+    assert (folder / served.WEIGHTS).is_file()
 
 
 def altered(folder: Path, name: str) -> Path:

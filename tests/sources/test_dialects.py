@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from movie_ratings.sources.tables import blocks
 from tests.support.tables import rows_of
 
 HEADER = ["Title", "Plot", "RATING"]
@@ -54,7 +53,6 @@ def written(rows: list[list[str]], **dialect: Any) -> str:
 )
 def test_what_csv_writes(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     rows: list[list[str]],
     separator: str,
     quoting: Any,
@@ -63,12 +61,11 @@ def test_what_csv_writes(
     above: str,
     size: int,
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", size)
     lead = {"": "", "sep": f"sep={separator}{end}", "blank": 2 * end}[above]
     path = tmp_path / "t.csv"
     text = lead + written([HEADER, *rows], delimiter=separator, quoting=quoting, lineterminator=end)
     path.write_bytes(text.encode(encoding))
-    assert rows_of(path) == ([HEADER, *rows], [])
+    assert rows_of(path, block=size) == ([HEADER, *rows], [])
 
 
 @fast
@@ -78,14 +75,11 @@ def test_what_csv_writes(
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     size=st.sampled_from([16, 1 << 24]),
 )
-def test_quotes_behind_a_backslash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[list[str]], quoting: Any, end: str, size: int
-) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", size)
+def test_quotes_behind_a_backslash(tmp_path: Path, rows: list[list[str]], quoting: Any, end: str, size: int) -> None:
     path = tmp_path / "t.csv"
     text = written([HEADER, TELLING, *rows], quoting=quoting, lineterminator=end, doublequote=False, escapechar="\\")
     path.write_bytes(text.encode())
-    assert rows_of(path) == ([HEADER, TELLING, *rows], [])
+    assert rows_of(path, block=size) == ([HEADER, TELLING, *rows], [])
 
 
 @fast

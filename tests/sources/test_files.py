@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,13 +19,14 @@ from datasets import Dataset, DatasetDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from movie_ratings import params, sources
+from movie_ratings import params
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.sources import files, selected
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.tables import blocks
 from movie_ratings.sources.tables.cells import names
-from movie_ratings.sources.tables.table import Table
+from movie_ratings.sources.tables.chunks import Size
+from movie_ratings.sources.tables.table import Table, tables
 
 Read = Callable[..., tuple[list[dict[str, Any]], FetchReport]]
 
@@ -38,7 +40,7 @@ def read(raw_params: dict[str, Any], workspace: Path) -> Read:
         raw_params["fetch"]["files"]["paths"] = list(paths)
         raw_params["fetch"][source] |= changes
         report = FetchReport()
-        batches = sources.batches(params.parse(raw_params).fetch, report)
+        batches = selected.batches(params.parse(raw_params).fetch, report)
         return pa.Table.from_batches(list(batches), MOVIE).to_pylist(), report
 
     return run
@@ -211,7 +213,11 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(read: Read) -> None:
 @pytest.fixture(params=[16, 1 << 24])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files in blocks of so many bytes: a few to a row, or all at once."""
-    monkeypatch.setattr(blocks, "BLOCK", request.param)
+
+    def in_blocks(path: Path, encoding: str) -> list[Table]:
+        return [replace(table, size=Size(10_000, request.param)) for table in tables(path, encoding)]
+
+    monkeypatch.setattr(files, "tables", in_blocks)
 
 
 @pytest.mark.usefixtures("block")
@@ -260,14 +266,11 @@ CELLS = st.lists(st.text(st.sampled_from('ab ,;"\n\ré“')), min_size=3, max_si
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     size=st.integers(1, 99),
 )
-def test_whatever_csv_writes_is_read_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[list[str]], quoting: Any, size: int
-) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", size)
+def test_whatever_csv_writes_is_read_as_it_was(tmp_path: Path, rows: list[list[str]], quoting: Any, size: int) -> None:
     path = tmp_path / "t.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=quoting).writerows([["a", "b", "c"], *rows])
-    chunks = [part() for part in Table(path).parts(["a", "b", "c"], ["a", "b", "c"])]
+    chunks = [part() for part in Table(path, size=Size(10_000, size)).parts(["a", "b", "c"], ["a", "b", "c"])]
     assert [list(row.values()) for chunk in chunks for row in chunk.rows.to_pylist()] == rows
     assert not any(chunk.broken for chunk in chunks)
 
@@ -402,16 +405,16 @@ def test_a_movie_without_an_id_gets_one_that_stays(read: Read) -> None:
 
 
 def test_a_column_that_cannot_be_found_is_named(read: Read) -> None:
-    write("c.csv", "Film,overview,vote_average", "A,B,7")
+    write("c.csv", "Werk,overview,vote_average", "A,B,7")
     with pytest.raises(
-        UserError, match=r"c\.csv: no column for title .*; it has Film, overview, vote_average; name the"
+        UserError, match=r"c\.csv: no column for title .*; it has Werk, overview, vote_average; name the"
     ):
         read("c.csv")
-    assert read("c.csv", mapping={"title": "Film"})[0][0]["title"] == "A"
-    with pytest.raises(UserError, match=r"c\.csv: fetch\.files\.mapping\.title: no column 'Films'; it has Film,"):
+    assert read("c.csv", mapping={"title": "Werk"})[0][0]["title"] == "A"
+    with pytest.raises(UserError, match=r"c\.csv: fetch\.files\.mapping\.title: no column 'Films'; it has Werk,"):
         read("c.csv", mapping={"title": "Films"})
     with pytest.raises(UserError, match=r"fetch\.files\.mapping\.tittle"):
-        read("c.csv", mapping={"tittle": "Film"})
+        read("c.csv", mapping={"tittle": "Werk"})
 
 
 @pytest.mark.parametrize(

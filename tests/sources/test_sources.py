@@ -14,15 +14,15 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from movie_ratings import params, sources
+from movie_ratings import params
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.packages import installed_file
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Fetch
-from movie_ratings.sources import sample
+from movie_ratings.sources import sample, selected
+from movie_ratings.sources.facts import summary
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.wikidata import summary
 from tests.support.builders import ROOT
 
 
@@ -32,7 +32,7 @@ def wikidata(limit: int | None) -> Fetch:
 
 @pytest.fixture(scope="module")
 def films() -> pl.DataFrame:
-    batches = sources.batches(wikidata(None), FetchReport())
+    batches = selected.batches(wikidata(None), FetchReport())
     return pl.DataFrame(pa.Table.from_batches(list(batches), MOVIE))
 
 
@@ -169,7 +169,7 @@ def test_the_limit_caps_the_rows(workspace: Path) -> None:
     class Bar:
         def update(self, rows: int) -> None: ...
 
-    batches = sources.batches(wikidata(1_500), FetchReport())
+    batches = selected.batches(wikidata(1_500), FetchReport())
     assert sum(b.num_rows for b in _limited(batches, 1_500, Bar())) == 1_500
     assert storage.store() == Path("data/store")
 
@@ -189,6 +189,7 @@ def test_days_are_days() -> None:
     [
         ("files", "files", {"paths": ["{}/a"]}),
         ("hub", "hub", {"name": "{}/a"}),
+        ("imdb", "imdb", {"folder": "{}/a"}),
         ("tmdb", "tmdb", {"ids": "file", "ids_path": "{}/a"}),
         ("tmdb", "tmdb", {"ids": "movielens", "ids_path": "{}/a"}),
     ],
@@ -201,10 +202,10 @@ def test_what_dvc_does_not_see_is_named(
         raw_params["fetch"]["source"] = source
         raw_params["fetch"][group] |= json.loads(json.dumps(changes).replace("{}", folder))
         expected = [] if folder == "inputs" else ["elsewhere/a"]
-        assert sources.unseen(params.parse(raw_params).fetch) == expected
+        assert selected.unseen(params.parse(raw_params).fetch) == expected
 
 
 def test_a_data_set_of_the_hub_is_no_folder(raw_params: dict[str, Any], workspace: Path) -> None:
     raw_params["fetch"]["source"] = "hub"
     raw_params["fetch"]["hub"]["name"] = "someone/movies"
-    assert sources.unseen(params.parse(raw_params).fetch) == []
+    assert selected.unseen(params.parse(raw_params).fetch) == []

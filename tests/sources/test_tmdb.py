@@ -31,10 +31,10 @@ import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
-from movie_ratings import params, sources
+from movie_ratings import params
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.record import MOVIE
-from movie_ratings.sources import tmdb
+from movie_ratings.sources import selected, tmdb
 from movie_ratings.sources.fetch_report import FetchReport
 from movie_ratings.sources.tmdb import client, collector, credentials
 from movie_ratings.sources.tmdb.archive import Archive
@@ -84,7 +84,7 @@ def collected(configured: Callable[..., dict[str, Any]], workspace: Path, monkey
 
     def run(server: Server, **changes: Any) -> tuple[pa.Table, FetchReport]:
         report = FetchReport()
-        batches = list(sources.batches(params.parse(configured(server, **changes)).fetch, report))
+        batches = list(selected.batches(params.parse(configured(server, **changes)).fetch, report))
         return pa.Table.from_batches(batches, MOVIE), report
 
     return run

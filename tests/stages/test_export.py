@@ -1,17 +1,21 @@
 """Export: every architecture that the pipeline trains answers as ONNX as it does in torch, or the stage fails."""
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.evaluation.parity import choose
+from movie_ratings.evaluation.parity import Parity, choose
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.text import encode
 from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.training import graph
 from movie_ratings.training.transformer import Transformer
 from stages import export
 from tests.support.builders import read_params, tiny_options
@@ -48,6 +52,45 @@ def test_torch_fp32_and_int8_answer_alike(trained: Path, tmp_path: Path) -> None
             # Numbers of a width of 32 do not average out as those of a real model do.
             assert found["int8"]["label_agreement"] > 0.6
             assert np.abs(together - reference).mean() < 0.2
+
+
+@pytest.mark.slow
+def test_weights_too_large_for_a_graph_stand_beside_it(trained: Path, tmp_path: Path) -> None:
+    transformer = Transformer.load(trained)
+    whole, parted = (
+        export.build(transformer, trained, tmp_path / name, largest)
+        for name, largest in (("whole", graph.LARGEST), ("parted", 10_000))
+    )
+    for variant, folder in parted.items():
+        names, others = ({path.name for path in found.iterdir()} for found in (folder, whole[variant]))
+        assert names - others == {"model.onnx.data"}
+        weights = folder / "model.onnx.data"
+        assert weights.stat().st_size > 10_000
+        assert Classifier.load(folder).predict(MOVIES) == Classifier.load(whole[variant]).predict(MOVIES)
+        content = bytearray(weights.read_bytes())
+        content[len(content) // 2] ^= 1
+        weights.write_bytes(content)
+        with pytest.raises(UserError, match=r"model\.onnx\.data: not the file that movie_ratings\.json names"):
+            Classifier.load(folder)
+
+
+@pytest.mark.slow
+def test_an_export_that_was_killed_leaves_nothing_once_it_is_repeated(
+    served_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, running, killed = served_model.parent / "checkpoint", tmp_path / "running", tmp_path / "killed"
+    compare = Parity.compare
+
+    def copied(self: Parity, folders: Mapping[str, Path]) -> dict[str, Any]:
+        shutil.copytree(running, killed)  # what a kill at this moment would leave
+        return compare(self, folders)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parity, "compare", copied)
+        export.export_checkpoint(trained, running / "served", rows(40), "fp32")
+    assert list(killed.iterdir())
+    export.export_checkpoint(trained, killed / "served", rows(40), "fp32")
+    assert list(killed.iterdir()) == [killed / "served"]
 
 
 @pytest.mark.slow

@@ -109,7 +109,17 @@ def test_the_published_model_gives_the_classes_whatever_it_was_trained_for(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["sample", "wikidata", "files"])
+def test_weights_beside_the_graph_are_published_too(options: Callable[..., Params], workspace: Path) -> None:
+    run(options(linear__use=False), workspace, count=60)
+    prepare(workspace / "checkpoint", serve(workspace / "checkpoint", largest=10_000))
+    assert publish.main(["me/movies", "--dry-run"]) == 0
+    assert (workspace / "data/publish/model.onnx.data").is_file()
+    assert Classifier.load("data/publish").version == Classifier.load().version
+    assert "model.onnx.data" in publish.FILES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["sample", "wikidata", "imdb", "files"])
 def test_the_card_says_what_is_true_of_this_model(project: Path, source: str) -> None:
     path = project / "metrics/details/fetch.json"
     path.write_text(json.dumps({"source": source, "rows": 112}))
@@ -128,7 +138,8 @@ def test_the_card_says_what_is_true_of_this_model(project: Path, source: str) ->
     assert 0 < results["accuracy, transformers.pipeline"] <= 1
     assert ("TMDB API" in text) == (source == "sample")
     assert ("critics" in text) == (source == "wikidata")
-    assert ("one website" in text) == (source == "sample")
+    assert ("one website" in text) == (source in ("sample", "imdb"))
+    assert ("non-commercial" in text) == (source == "imdb")
     assert "The linear model takes no part in them" in text
 
 

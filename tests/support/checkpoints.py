@@ -22,6 +22,7 @@ from transformers import (
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE
 from movie_ratings.params import Params
+from movie_ratings.training import graph
 from movie_ratings.training.dataset import Data
 from movie_ratings.training.fine_tune import fine_tune
 from stages.export import export_checkpoint
@@ -132,8 +133,8 @@ def run(options: Params, folder: Path, count: int = 32, validation: pa.Table | N
     return fine_tune(data, options, folder / "state", folder / "checkpoint", folder / "curves")
 
 
-def serve(checkpoint: Path, variant: str = "fp32") -> Path:
-    """The served folder of a checkpoint, beside it."""
+def serve(checkpoint: Path, variant: str = "fp32", largest: int = graph.LARGEST) -> Path:
+    """The served folder of a checkpoint, beside it; more than ``largest`` bytes of weights are outside the graph."""
     served = checkpoint.parent / "movie-rating"
-    export_checkpoint(checkpoint, served, labelled(learnable(40)), variant)
+    export_checkpoint(checkpoint, served, labelled(learnable(40)), variant, largest)
     return served

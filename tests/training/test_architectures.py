@@ -15,7 +15,7 @@ from movie_ratings.model.head import Head
 from movie_ratings.movies.text import TextFormat
 from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.training import graph, preflight, pretrained, trainer
+from movie_ratings.training import preflight, pretrained, trainer
 from movie_ratings.training.transformer import Transformer
 from tests.support import architectures
 from tests.support.checkpoints import THRESHOLDS, rows, run, serve
@@ -100,21 +100,13 @@ def test_positions_that_the_configuration_hides_are_tried(
         run(options(model__name=str(folder), text__max_length=80), tmp_path)
 
 
-@pytest.mark.usefixtures("no_training")
-def test_a_model_that_no_onnx_file_holds_is_refused(
-    options: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(graph, "LARGEST", 100_000)
-    with pytest.raises(UserError, match=r"model\.name: BertFor.* million parameters; the ONNX file .* smaller model"):
-        run(options(), tmp_path)
-
-
 def test_the_trial_export_leaves_the_model_as_it_was(options: Build, tiny_model: Path, tmp_path: Path) -> None:
     model, tokenizer = pretrained.load(str(tiny_model), 32)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     attention, numbers = model.config._attn_implementation, torch.random.get_rng_state()
     transformer = Transformer(model, tokenizer, Head("cross_entropy", 6.0, 1.0), TextFormat(("title",), 32), THRESHOLDS)
-    preflight.check(transformer, [2, 9, 10, 3], options().train)
+    preflight.check(transformer, [2, 9, 10, 3], options().train, tmp_path)
+    assert not list(tmp_path.iterdir())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert model.config._attn_implementation == attention == "sdpa"
     assert torch.equal(torch.random.get_rng_state(), numbers)

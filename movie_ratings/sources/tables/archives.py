@@ -36,7 +36,8 @@ def members(path: Path) -> list[str]:
     """The names of the files in an archive."""
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
-            return [info.filename for info in archive.infolist() if not info.is_dir()]
+            # Not `is_dir`, which fails for a damaged entry without a name.
+            return [name for name in archive.namelist() if name and not name.endswith("/")]
     with tarfile.open(path) as tar:
         return [member.name for member in tar if member.isfile()]
 

@@ -8,12 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from movie_ratings.core.errors import UserError
 from movie_ratings.sources.tables.dialect import Dialect
 
 SAMPLE: Final = 1 << 20  # bytes from which the dialect is detected
-BLOCK: Final = 16 << 20  # bytes
-LONGEST_LINE: Final = 64 << 20  # bytes
+LONGEST_LINE: Final = 8 << 20  # bytes
 SLICE: Final = 1 << 18  # bytes: arrays made from a slice fit into the processor's cache
 LOOK: Final = 1 << 12  # bytes: longer than most lines
 QUOTE: Final = ord('"')
@@ -24,6 +22,10 @@ ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 NULL: Final = re.compile(rb"(?:(?<=[,;|\t\r\n])|^)\\N(?=[,;|\t\r\n])")  # a cell without a value, as databases write it
 
 Bytes = npt.NDArray[np.uint8]
+
+
+class LongLineError(Exception):
+    """A line is longer than `LONGEST_LINE`."""
 
 
 class Block:
@@ -83,15 +85,15 @@ class Text:
         """Follow the line ends and the escapes of a dialect from now on."""
         self._dialect = dialect
 
-    def block(self, size: int | None = None) -> Block | None:
-        """The next lines, about ``size`` bytes if ``size`` is given; None at the end of the file.
+    def block(self, size: int) -> Block | None:
+        """The next lines, about ``size`` bytes; None at the end of the file.
 
         Raises:
-            UserError: a line is longer than `LONGEST_LINE`.
+            LongLineError: a line is longer than `LONGEST_LINE`.
         """
         while len(self._held) <= LONGEST_LINE:
             # The buffer is filled in place: copying it would take about as long as parsing it.
-            text = np.empty(len(self._held) + (size or BLOCK) + 1, np.uint8).data
+            text = np.empty(len(self._held) + size + 1, np.uint8).data
             text[: len(self._held)] = self._held
             end = len(self._held)
             end += self._fill(text[end:-1])
@@ -106,10 +108,10 @@ class Text:
             self._held = block.rest
             if len(block.data):
                 return block
-        raise UserError(f"a line of more than {LONGEST_LINE:,} bytes, which no table has")
+        raise LongLineError
 
-    def lines(self, size: int | None = None) -> list[bytes]:
-        """The next lines, about ``size`` bytes if ``size`` is given; an empty list at the end of the file."""
+    def lines(self, size: int) -> list[bytes]:
+        """The next lines, about ``size`` bytes; an empty list at the end of the file."""
         block = self.block(size)
         return block.split() if block else []
 

@@ -1,20 +1,32 @@
 """A chunk of rows of a table: the rows that could be read, and the lines of the rows that could not."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-CHUNK: Final = 10_000  # rows
+
+@dataclass(frozen=True)
+class Size:
+    """How much of a table is read at once: rows of typed formats, about so many bytes of text formats."""
+
+    rows: int
+    bytes: int
+
+
+CHUNK: Final = Size(rows=10_000, bytes=16 << 20)
+# Less memory, more time: for tables of unknown origin, which may be made to be expensive.
+SMALL: Final = Size(rows=1_000, bytes=1 << 20)
 
 
 class Row(NamedTuple):
-    """The line that a row starts on, and its cells."""
+    """The line that a row starts on, its cells, and the row as typed values, if it is kept."""
 
     line: int
     cells: Sequence[str | None]
+    given: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -31,11 +43,13 @@ class Chunk:
     """Some rows of a table, and the broken rows among them.
 
     ``lines`` returns the line (or row number) at which each row starts. The call may have to count lines first.
+    ``given`` has the rows as typed values, for formats whose values ``rows`` holds as text, if they are kept.
     """
 
     rows: pa.Table
     lines: Callable[[], Sequence[int]]
     broken: Sequence[Broken] = ()
+    given: Sequence[Mapping[str, Any]] | None = None
 
 
 # A function that reads a chunk. Several may run at the same time, each in its own thread.
@@ -53,7 +67,8 @@ def from_rows(rows: Sequence[Row | Broken], names: Sequence[str]) -> Chunk:
         read = [row for row in read if _is_text(row.cells)]
         table = _table(read, names)
     lines = [row.line for row in read]
-    return Chunk(table, lambda: lines, broken)
+    given = [row.given for row in read if row.given is not None]
+    return Chunk(table, lambda: lines, broken, given if read and len(given) == len(read) else None)
 
 
 def from_arrow(rows: pa.Table | pa.RecordBatch, first: int) -> Chunk:

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.sources.tables.blocks import Block, Text
-from movie_ratings.sources.tables.chunks import Broken, Chunk, Part, Row, from_rows
+from movie_ratings.sources.tables.blocks import LONGEST_LINE, Block, LongLineError, Text
+from movie_ratings.sources.tables.chunks import CHUNK, Broken, Chunk, Part, Row, Size, from_rows
 from movie_ratings.sources.tables.dialect import Dialect, dialect
 
 HEAD: Final = 1 << 16  # bytes
@@ -31,14 +31,14 @@ LONGEST_CELL: Final = 1 << 20  # characters; a longer one is a quote that was ne
 class Delimited:
     """The rows of one file."""
 
-    def __init__(self, file: io.RawIOBase):
-        """``file`` is UTF-8, and must stay open while rows are read.
+    def __init__(self, file: io.RawIOBase, size: Size = CHUNK):
+        """``file`` is UTF-8, and must stay open while rows are read; ``size`` is that of a chunk.
 
         Raises:
             UserError: the file has no line of column names.
         """
         csv.field_size_limit(LONGEST_CELL)
-        self._text = Text(file)
+        self._text, self._size = Text(file), size
         self._dialect = dialect(self._text.beginning)
         self._text.read_as(self._dialect)
         lines = _Lines([], functools.partial(self._text.lines, HEAD), 1)
@@ -66,17 +66,24 @@ class Delimited:
             max((self._header.index(name) for name in needed), default=0) + 1,
         )
         line = self._line
-        while block := self._text.block():
+        while block := self._block(line):
             if block.is_regular(self._dialect.separator):
                 yield functools.partial(_parsed, block, line, layout, names)
                 line += block.lines
             else:
                 # Only reading the rows shows where the last row of such a block ends.
-                lines = _Lines(block.split(), self._text.lines, line)
+                lines = _Lines(block.split(), functools.partial(self._text.lines, HEAD), line)
                 rows = list(_rows(lines, layout))
                 self._text.give_back(lines.left())
                 line = lines.line
                 yield functools.partial(from_rows, rows, names)
+
+    def _block(self, line: int) -> Block | None:
+        try:
+            return self._text.block(self._size.bytes)
+        except LongLineError:
+            # The message of a row that spans lines has its first line.
+            raise UserError(f"line {line}: more than {LONGEST_LINE:,} bytes, or a quote that is not closed") from None
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,17 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, BinaryIO, Final
 
 import orjson
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.sources.tables.chunks import CHUNK, Broken, Part, Row, from_rows
+from movie_ratings.sources.tables.chunks import CHUNK, Broken, Part, Row, Size, from_rows
 
 HEAD: Final = 1 << 20  # bytes in which the form is found
 BLOCK: Final = 1 << 20  # characters
-LARGEST: Final = 1 << 26  # bytes of a line, or characters of an element of an array
-DOCUMENT: Final = 1 << 27  # bytes of a file that is one object
+LARGEST: Final = 1 << 23  # bytes of a line, or characters of an element of an array
+DOCUMENT: Final = 8  # times the bytes of a chunk: the largest file that is one object
 PAGES: Final = ("results", "movies", "items", "data", "rows")  # the keys under which web services list rows
 SPACE: Final = re.compile(r"[ \t\r\n]*")
 ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
@@ -33,47 +32,68 @@ Found = Iterator[tuple[int, dict[str, Any]] | Broken]
 class JsonRows:
     """The rows of one file."""
 
-    def __init__(self, file: io.RawIOBase):
+    def __init__(self, file: io.RawIOBase, is_lines: bool, keeps_rows: bool = False, size: Size = CHUNK):
         """``file`` is UTF-8 and must stay open. It is read once, by `columns` or by `parts`.
+
+        ``is_lines`` says whether the file has an object on each line, if its beginning does not show it. With
+        ``keeps_rows``, chunks have the rows as typed values too. ``size`` is that of a chunk.
 
         Raises:
             UserError: the file holds neither objects nor an array.
         """
-        self._file = io.BufferedReader(file, BLOCK)
+        self._file, self._keeps_rows, self._size = io.BufferedReader(file, BLOCK), keeps_rows, size
         head = self._file.peek(HEAD)[:HEAD]
         if not head.strip():
             raise UserError("empty, expected JSON objects")
         if head.lstrip()[:1] not in (b"{", b"["):
             raise UserError("no JSON: expected an object or an array; a delimited table has a name that ends in .csv")
-        self._is_lines = _is_lines(head)
+        self._is_lines = _is_lines(head) if b"\n" in head.strip() else is_lines
         self._is_array = head.lstrip()[:1] == b"["
 
     def columns(self) -> list[str]:
         """The keys of all rows, in the order in which they appear."""
         keys: dict[str, None] = {}
+        broken: Broken | None = None
         for found in self._rows():
-            if not isinstance(found, Broken) and not found[1].keys() <= keys.keys():
+            if isinstance(found, Broken):
+                broken = broken or found
+            elif not found[1].keys() <= keys.keys():
                 keys |= dict.fromkeys(found[1])
+        if not keys and broken:
+            raise UserError(f"line {broken.line}: {broken.reason}")
         return list(keys)
 
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
         """The members ``names``. A member that a row lacks is null."""
-        rows: Iterator[Row | Broken] = (
-            found if isinstance(found, Broken) else Row(found[0], [_cell(found[1].get(name)) for name in names])
-            for found in self._rows()
-        )
-        while some := list(islice(rows, CHUNK)):
+        some: list[Row | Broken] = []
+        size = 0
+        for found in self._rows():
+            if isinstance(found, Broken):
+                some.append(found)
+            else:
+                cells = [_cell(found[1].get(name)) for name in names]
+                some.append(Row(found[0], cells, found[1] if self._keeps_rows else None))
+                size += sum(len(cell) for cell in cells if cell)
+            # Few long rows fill a chunk too.
+            if len(some) == self._size.rows or size > self._size.bytes:
+                yield functools.partial(from_rows, some, names)
+                some, size = [], 0
+        if some:
             yield functools.partial(from_rows, some, names)
 
     def _rows(self) -> Found:
         if self._is_lines:
-            return _of_lines(self._lines())
-        return _of_values(_values(self._file)) if self._is_array else _of_document(self._file)
+            return _of_lines(self._lines(), exact=self._keeps_rows)
+        if self._is_array:
+            return _of_values(_values(self._file))
+        return _of_document(self._file, DOCUMENT * self._size.bytes)
 
     def _lines(self) -> Iterator[bytes]:
+        number = 0
         while line := self._file.readline(LARGEST):
+            number += 1
             if len(line) == LARGEST:
-                raise UserError(f"a line of more than {LARGEST:,} bytes, which no table has")
+                raise UserError(f"line {number}: more than {LARGEST:,} bytes, which no movie has")
             yield line
 
 
@@ -94,16 +114,17 @@ def _is_complete(text: bytes) -> bool:
     return True
 
 
-def _of_lines(lines: Iterable[bytes]) -> Found:
+def _of_lines(lines: Iterable[bytes], exact: bool) -> Found:
+    """The rows of lines. With ``exact``, a whole number of any length is one; orjson makes a float of a long one."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            value = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            value = json.loads(line) if exact and b"\\u" not in line else orjson.loads(line)
+        except (ValueError, RecursionError):
             # Python's own reader also knows NaN and lone surrogates.
             try:
-                value = json.loads(line)
+                value = _as_text(json.loads(line))
             except RecursionError:
                 value = Broken(number, "nested too deeply", _shown(line))
             except ValueError as error:
@@ -124,10 +145,10 @@ def _of_values(values: Iterable[tuple[int, Any]]) -> Found:
             yield line, value
 
 
-def _of_document(file: BinaryIO) -> Found:
-    data = file.read(DOCUMENT + 1)
-    if len(data) > DOCUMENT:
-        raise UserError(f"one object of more than {DOCUMENT:,} bytes; write one object a line, or an array of objects")
+def _of_document(file: BinaryIO, most: int) -> Found:
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise UserError(f"line 1: an object of more than {most:,} bytes; write one object a line, or an array")
     values = list(_values(io.BytesIO(data)))
     if len(values) == 1 and isinstance(values[0][1], dict) and _page(values[0][1]) is None:
         values = [(number, row) for number, row in enumerate(_table(values[0][1]), 1)]
@@ -245,6 +266,12 @@ class _Values:
         if more:
             self._held, self._at = self._held[self._at :] + more, 0
         return bool(more)
+
+
+def _as_text(value: Any) -> Any:
+    """The value with U+FFFD for each half of a surrogate pair, which JSON can hold as an escape and a text cannot."""
+    text = json.dumps(value, ensure_ascii=False)
+    return value if text.isascii() else json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _shown(line: bytes) -> str:

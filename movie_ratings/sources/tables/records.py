@@ -1,83 +1,135 @@
-"""The movie records of one table. Broken rows are reported with their line and skipped."""
+"""The movie records of users' tables, for fetch. Broken rows are reported with their line and skipped."""
 
-import functools
 import os
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
 
 import pyarrow as pa
 
-from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.core.errors import UserError
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.tables.cells import day_parts
+from movie_ratings.sources.tables import columns
 from movie_ratings.sources.tables.chunks import Broken, Chunk, Part
-from movie_ratings.sources.tables.mapping import NEEDED, Converted, Records, match
+from movie_ratings.sources.tables.columns import KNOWN, Fields
+from movie_ratings.sources.tables.convert import Converted
+from movie_ratings.sources.tables.reader import Options, Reader, TableReport, Tabular
 
+FIELDS: Final = Fields(names=tuple(KNOWN), needed=(("title",), ("summary",), ("vote_average",)))
 SHOWN: Final = 5  # broken rows of a table that are printed
 LISTED: Final = 10_000  # broken rows that are listed in data/raw/failed.jsonl
 THREADS: Final = min(4, os.cpu_count() or 1)  # more threads would wait for the writer
+FEW: Final = 50  # ratings that are too few to doubt the scale because none is large
+BEYOND: Final = 0.02  # share of the ratings above the scale from which the scale must be wrong
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
-class Tabular(Protocol):
-    """A table with named columns that can be read more than once; see `movie_ratings.sources.tables.table.Table`."""
+class FromTables(Protocol):
+    """The parameters of a source of tables: ``fetch.files`` or ``fetch.hub``."""
 
-    def __str__(self) -> str: ...
-
-    def columns(self) -> list[str]:
-        """The names of the columns."""
+    @property
+    def mapping(self) -> Mapping[Any, Any]:
+        """The columns that the user chose for fields."""
         ...
 
-    def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
-        """The columns ``names``, some rows at a time. A row that is too short for the columns ``needed`` is broken."""
+    @property
+    def rating_scale(self) -> float:
+        """The best possible rating."""
+        ...
+
+    @property
+    def max_bad_share(self) -> float:
+        """The share of broken rows above which reading fails."""
         ...
 
 
-def record_batches(
-    table: Tabular, source: str, mapping: Mapping[Any, str], scale: float, report: FetchReport
+def batches(
+    tables: Sequence[Tabular], source: str, params: FromTables, report: FetchReport
 ) -> Iterator[pa.RecordBatch]:
-    """The movies of a table, in order. ``report`` receives the counts of read and broken rows.
+    """The movies of the tables, in order; ``report`` is complete after the last batch.
 
     Raises:
-        UserError: the table cannot be read, or has no column for title, summary or rating.
+        UserError: a table cannot be read, has no column for title, summary or rating, or has ratings above the scale;
+            or too many rows are broken.
     """
-    names = table.columns()
-    try:
-        columns = match(names, mapping, f"fetch.{source}.mapping")
-    except UserError as error:
-        raise UserError(f"{table}: {error}") from None
-    records = Records(source, scale, functools.cache(lambda: _day_first(table, columns["release_date"])))
+    report.counts = {"read": 0, "broken": 0}
+    parameter = f"fetch.{source}.mapping"
+    options = Options(source, FIELDS, params.mapping, parameter, params.rating_scale, shares_ids=len(tables) > 1)
+    for table in tables:
+        reader = Reader(table, options)
+        found = reader.report()
+        report.tables.append(found)
+        yield from _of_table(reader, found, report)
+        _require_scale(found, source, params.rating_scale)
+    for found in report.tables:
+        for name, count in sorted(found.unread.items()):
+            report.counts[f"unreadable_{name}"] = report.counts.get(f"unreadable_{name}", 0) + count
+    require_few_broken(source, report, params.max_bad_share)
 
-    def read(part: Part) -> tuple[Chunk, Converted]:
+
+def described(table: Tabular, source: str, params: FromTables) -> tuple[TableReport, str | None]:
+    """The report of a table that is read to its end and not kept, and what prevents fetch from reading the table.
+
+    Raises:
+        UserError: the table cannot be read at all.
+    """
+    parameter = f"fetch.{source}.mapping"
+    every = Fields(FIELDS.names, needed=())
+    reader = Reader(table, Options(source, every, params.mapping, parameter, params.rating_scale))
+    found = reader.report()
+    for part in reader.parts():
         chunk = part()
-        try:
-            return chunk, records.convert(chunk.rows, columns)
-        except pa.ArrowException as error:
-            raise UserError(f"{table}: a column that cannot be read ({first_line(error)})") from None
+        converted, broken = reader.convert(chunk)
+        found.add(chunk, converted, len(broken))
+    try:
+        columns.suggested(reader.names, params.mapping, FIELDS, parameter)
+        _require_scale(found, source, params.rating_scale)
+    except UserError as error:
+        return found, str(error)
+    return found, None
+
+
+def _of_table(reader: Reader, found: TableReport, report: FetchReport) -> Iterator[pa.RecordBatch]:
+    def read(part: Part) -> tuple[Chunk, Converted, list[Broken]]:
+        chunk = part()
+        return chunk, *reader.convert(chunk)
 
     shown = 0
-    unreadable: Counter[str] = Counter()
-    parts = table.parts(list(dict.fromkeys(columns.values())), [columns[field] for field in NEEDED])
-    for chunk, found in _in_threads(read, parts):
-        broken = _broken(chunk, found, columns["title"])
-        for row in broken[: max(0, SHOWN - shown)]:
-            print(f"{table} line {row.line}: {row.reason}; skipped: {row.text[:60]!r}", file=sys.stderr)
+    for chunk, converted, broken in _in_threads(read, reader.parts()):
+        list_broken(found.table, broken, shown, report, found.unit)
         shown += len(broken)
-        report.failed += [
-            {"table": str(table), "line": row.line, "reason": row.reason, "text": row.text[:200]}
-            for row in broken[: max(0, LISTED - len(report.failed))]
-        ]
-        report.counts["read"] += len(found.movies)
+        found.add(chunk, converted, len(broken))
+        report.counts["read"] += len(converted.movies)
         report.counts["broken"] += len(broken)
-        unreadable += found.unreadable
-        yield from found.movies.combine_chunks().to_batches()
-    for field, count in sorted(unreadable.items()):
-        report.counts[f"unreadable_{field}"] = report.counts.get(f"unreadable_{field}", 0) + count
+        yield from converted.movies.combine_chunks().to_batches()
+
+
+def _require_scale(found: TableReport, source: str, scale: float) -> None:
+    if found.beyond > BEYOND * found.ratings:
+        raise UserError(
+            f"{found.table}: {found.beyond:,} of {found.ratings:,} ratings are above {scale:g}, the largest is "
+            f"{found.largest:g}: set fetch.{source}.rating_scale to the best possible rating of the table"
+        )
+    if found.ratings >= FEW and found.largest <= scale / 2:
+        print(
+            f"{found.table}: no rating is above {found.largest:g}; if the best possible one is not {scale:g}, "
+            f"set fetch.{source}.rating_scale",
+            file=sys.stderr,
+        )
+
+
+def list_broken(table: str, broken: Sequence[Broken], shown: int, report: FetchReport, unit: str = "line") -> None:
+    """Print and list broken rows of a table of which ``shown`` are printed already, within `SHOWN` and `LISTED`."""
+    for row in broken[: max(0, SHOWN - shown)]:
+        print(f"{table} {unit} {row.line}: {row.reason}; skipped: {row.text[:60]!r}", file=sys.stderr)
+    report.failed += [
+        {"table": table, "line": row.line, "reason": row.reason, "text": row.text[:200]}
+        for row in broken[: max(0, LISTED - len(report.failed))]
+    ]
 
 
 def require_few_broken(source: str, report: FetchReport, share: float) -> None:
@@ -93,36 +145,6 @@ def require_few_broken(source: str, report: FetchReport, share: float) -> None:
             f"fetch.{source}.max_bad_share: {broken:,} of {rows:,} rows are broken, the first is "
             f"{first['table']} line {first['line']}: {first['reason']}"
         )
-
-
-def _broken(chunk: Chunk, found: Converted, title: str) -> list[Broken]:
-    """The rows that failed while reading and those that failed in conversion, in the order of their lines."""
-    broken = list(chunk.broken)
-    if found.broken:
-        lines = chunk.lines()
-        broken += [Broken(lines[row], reason, str(chunk.rows[title][row])) for row, reason in found.broken.items()]
-    return sorted(broken, key=lambda row: row.line)
-
-
-def _day_first(table: Tabular, column: str) -> bool:
-    """Whether 3/4/2005 is the third of April: decided by the dates of the column that have only one meaning.
-
-    Without such dates, 3.4.2005 is read with the day first, and 3/4/2005 and 3-4-2005 with the month first.
-    """
-    day_first = month_first = points = 0
-    for part in table.parts([column], []):
-        for text, times in _counted(part().rows[column]):
-            first, second = day_parts(text.strip()) or (0, 0)
-            day_first += times * (first > 12 >= second > 0)
-            month_first += times * (second > 12 >= first > 0)
-            points += "." in text
-    return day_first > month_first if day_first or month_first else points > 0
-
-
-def _counted(column: pa.ChunkedArray) -> Iterator[tuple[str, int]]:
-    """Each distinct text of a column with its count."""
-    for found in column.cast(pa.string()).drop_null().value_counts():
-        yield found["values"].as_py(), found["counts"].as_py()
 
 
 def _in_threads(work: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:

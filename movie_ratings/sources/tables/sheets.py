@@ -43,7 +43,7 @@ class SheetRows:
         """The columns ``names``. An empty cell is an empty text."""
         places = [self._header.index(name) for name in names]
         rows = (Row(number, [_text(row[place]) for place in places]) for number, row in self._rows)
-        while some := list(islice(rows, CHUNK)):
+        while some := list(islice(rows, CHUNK.rows)):
             yield functools.partial(from_rows, some, names)
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.sources.tables import archives, encodings
-from movie_ratings.sources.tables.chunks import Chunk, Part
+from movie_ratings.sources.tables.chunks import CHUNK, Chunk, Part, Size
 from movie_ratings.sources.tables.delimited import Delimited
 from movie_ratings.sources.tables.encodings import AUTO, Utf8
 from movie_ratings.sources.tables.json_rows import JsonRows
@@ -70,17 +70,41 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Table:
-    """One table: a file, a file in an archive, or a sheet of a workbook. ``encoding`` is that of text files."""
+    """One table: a file, a file in an archive, or a sheet of a workbook.
+
+    ``encoding`` is that of text files. ``name`` stands for the path in messages. With ``keeps_rows``, the chunks of
+    JSON have the rows as typed values too. ``size`` is that of a chunk.
+    """
 
     path: Path
     member: str | None = None
     sheet: str | None = None
     encoding: str = AUTO
+    name: str | None = None
+    keeps_rows: bool = False
+    size: Size = CHUNK
     # The encoding that was found, so that it is looked for once.
     _found: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
-        return "/".join(part for part in (str(self.path), self.member, self.sheet) if part is not None)
+        return "/".join(part for part in (self.name or str(self.path), self.member, self.sheet) if part is not None)
+
+    @property
+    def unit(self) -> str:
+        """What the numbers of rows count: lines of the file, or rows."""
+        return "row" if self._kind in ("parquet", "workbook") else "line"
+
+    def types(self) -> dict[str, pa.DataType]:
+        """The Arrow type of each column of a Parquet file; nothing for formats without types.
+
+        Raises:
+            UserError: as `parts`.
+        """
+        if self._kind != "parquet":
+            return {}
+        with self._opened() as rows:
+            assert isinstance(rows, ParquetRows)
+            return rows.types()
 
     def columns(self) -> list[str]:
         """The names of the columns. For JSON, these are the keys of all objects.
@@ -127,14 +151,20 @@ class Table:
                 raise UserError(what)
             file.seek(0)
             if self._kind == "parquet":
-                yield ParquetRows(file)
+                yield ParquetRows(file, self.size)
             elif self._kind == "workbook":
                 yield SheetRows(file, self.sheet)
             else:
                 text = Utf8(file, self._found[0] if self._found else self.encoding)
-                yield JsonRows(text) if self._kind == "json" else Delimited(text)
+                yield self._rows(text)
                 if text.encoding is not None and not self._found:
                     self._found.append(text.encoding)
+
+    def _rows(self, text: Utf8) -> Rows:
+        if self._kind == "delimited":
+            return Delimited(text, self.size)
+        name = Path(archives.inner_name(self.member or self.path.name))
+        return JsonRows(text, name.suffix.lower() in (".jsonl", ".ndjson"), self.keeps_rows, self.size)
 
 
 def tables(path: Path, encoding: str = AUTO) -> list[Table]:
@@ -177,7 +207,8 @@ def reading(name: object, what: str = "file") -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{name}: no such file") from None
     except UserError as error:
-        raise UserError(f"{name}: {error}") from None
+        # "movies.csv line 3: …", but "movies.csv: no column …".
+        raise UserError(f"{name}{' ' if str(error).startswith('line ') else ': '}{error}") from None
     except DAMAGE as error:
         raise UserError(f"{name}: not a readable {what} ({first_line(error)})") from None
 

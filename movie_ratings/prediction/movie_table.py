@@ -1,0 +1,137 @@
+"""The movies of a table, a batch at a time: the reader of fetch, with no tolerance for broken rows."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.movies.validation import MovieError, ValidMovie, validated
+from movie_ratings.sources.tables.chunks import SMALL, Chunk
+from movie_ratings.sources.tables.columns import Fields
+from movie_ratings.sources.tables.reader import Options, Reader, TableReport
+from movie_ratings.sources.tables.table import tables
+
+# Of the movie record: the fields from which the fields of a request follow. A table needs a title or a summary.
+FIELDS: Final = Fields(
+    names=("title", "summary", "genres", "release_date", "runtime", "spoken_languages", "directors", "cast"),
+    needed=(("title", "summary"),),
+)
+
+
+class Batch(NamedTuple):
+    """Movies as the model reads them, and the rows of the table, all columns included."""
+
+    movies: list[ValidMovie]
+    rows: list[dict[str, Any]]
+
+
+class MovieTable:
+    """A table of movies: every format that `movie_ratings.sources.tables.table` reads.
+
+    ``report`` says which columns were read as which fields; it is complete after the last batch.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        parameter: str = "mapping",
+        encoding: str = "auto",
+    ):
+        """Choose the columns.
+
+        ``name`` stands for the path in messages. ``mapping`` has the columns of fields whose columns have other names,
+        and ``parameter`` is where a user writes the mapping.
+
+        Raises:
+            UserError: the table cannot be read, or has neither a title nor a summary; or ``path`` is an archive with
+                several tables.
+        """
+        self._given = functools.partial(
+            MovieTable, path.absolute(), name=name or str(path), mapping=mapping, parameter=parameter, encoding=encoding
+        )
+        self.path = path
+        found = tables(path, encoding)
+        if len(found) > 1:
+            raise UserError(f"{name or path}: {len(found)} tables; name one of them, such as {found[0]}")
+        self._table = replace(found[0], name=name, keeps_rows=True, size=SMALL)
+        self._reader = Reader(self._table, Options("predict", FIELDS, mapping or {}, parameter))
+        self.report: TableReport = self._reader.report()
+        self.columns = self._reader.names
+        twice = next((column for column in self.columns if self.columns.count(column) > 1), None)
+        if twice is not None:
+            raise UserError(f"{self._table}: two columns are named {twice!r}")
+
+    def __str__(self) -> str:
+        return str(self._table)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How a copy is made in another process: from the file."""
+        return self._given, ()
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """The Arrow types of the columns, for formats that have types."""
+        return self._table.types()
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All movies, at most ``size`` in a batch.
+
+        Raises:
+            UserError: a row is broken or holds no movie; the message names its line.
+        """
+        for part in self._reader.parts(all_columns=True):
+            chunk = part()
+            if chunk.broken:
+                row = chunk.broken[0]
+                # The rows before the broken one are not needed: nothing is written of a table with a broken row.
+                raise UserError(f"{self.place(row.line)}: {row.reason}")
+            for first in range(0, len(chunk.rows), size):
+                yield self._batch(_sliced(chunk, first, size))
+
+    def place(self, number: int) -> str:
+        """The place of a row in messages."""
+        return f"{self._table} {self._table.unit} {number}"
+
+    def convert(self, rows: pa.Table, first: int) -> tuple[list[ValidMovie], TableReport]:
+        """The movies of typed rows, of which the first one has the number ``first``, and the report about these rows.
+
+        Raises:
+            UserError: as `batches`.
+        """
+        report = self._reader.report()
+        return self._movies(Chunk(rows, lambda: range(first, first + len(rows))), report), report
+
+    def _batch(self, chunk: Chunk) -> Batch:
+        movies = self._movies(chunk, self.report)
+        try:
+            rows = chunk.rows.to_pylist() if chunk.given is None else chunk.given
+        # Of typed columns: a text that is not UTF-8, a time beyond Python's calendar.
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            raise UserError(f"{self._table}: a column that cannot be read ({first_line(error)})") from None
+        return Batch(movies, [{name: row.get(name) for name in self.columns} for row in rows])
+
+    def _movies(self, chunk: Chunk, report: TableReport) -> list[ValidMovie]:
+        found, broken = self._reader.convert(chunk)
+        if broken:
+            raise UserError(f"{self.place(broken[0].line)}: {broken[0].reason}")
+        report.add(chunk, found, 0)
+        movies = []
+        for number, record in enumerate(found.movies.select(FIELDS.names).to_pylist()):
+            released = record.pop("release_date")
+            try:
+                movies.append(validated(record | {"year": released and released.year}))
+            except MovieError as error:
+                raise error.at(self.place(chunk.lines()[number])) from None
+        return movies
+
+
+def _sliced(chunk: Chunk, first: int, size: int) -> Chunk:
+    given = None if chunk.given is None else chunk.given[first : first + size]
+    return Chunk(chunk.rows.slice(first, size), lambda: chunk.lines()[first : first + size], given=given)

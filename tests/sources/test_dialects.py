@@ -106,6 +106,16 @@ def test_databases_write_backslash_n_for_no_value(tmp_path: Path) -> None:
     assert rows_of(path)[0][1:] == [["A", 'She said "no", \\N', ""], ["", "Two\nlines", "7"]]
 
 
+@pytest.mark.parametrize("end", ["\\", "\\\n", '\\"', '"\\'])
+def test_a_backslash_may_be_the_last_letter_of_a_file(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "t.csv"
+    telling = '"A","She said \\"no\\"",7\n'
+    path.write_text(f'Title,Plot,RATING\n{telling * 3}"B",Two,8{end}')
+    rows, broken = rows_of(path)
+    assert rows[1:4] == [["A", 'She said "no"', "7"]] * 3
+    assert len(rows) + len(broken) == 5
+
+
 def test_a_backslash_before_the_last_quote_is_a_backslash(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('Title,Plot,RATING\n"A","In C:\\films\\",7\n"B","In \\",8\n')

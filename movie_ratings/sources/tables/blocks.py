@@ -31,13 +31,15 @@ class LongLineError(Exception):
 class Block:
     """Complete lines of a file. Where possible, the block ends after a line at which every quote is closed."""
 
-    def __init__(self, text: memoryview, dialect: Dialect):
-        """``rest`` holds the bytes of ``text`` after the last line of the block."""
+    def __init__(self, text: memoryview, dialect: Dialect, ended: bool):
+        """``rest`` holds the bytes of ``text`` after the last line of the block. If the file has ``ended``, the end of
+        ``text`` is the end of a line, even if that line end is escaped.
+        """
         found = np.frombuffer(text, np.uint8)
         # Where characters can be escaped, the quotes and line ends among the escaped ones do not count.
         plain = found if dialect.escape is None else np.frombuffer(ESCAPED.sub(b"__", text), np.uint8)
         quotes = _places(plain, QUOTE)
-        end = last = _after_last_line(plain)
+        end = last = len(plain) if ended else _after_last_line(plain)
         while end and np.searchsorted(quotes, end) % 2:
             end = _after_last_line(plain[: end - 1])
         end = end or last
@@ -97,10 +99,12 @@ class Text:
             end += self._fill(text[end:-1])
             if end == 0:
                 return None
-            if end < len(text) - 1 and text[end - 1] != NEWLINE:
+            ended = end < len(text) - 1
+            if ended and text[end - 1] != NEWLINE:
                 text[end] = NEWLINE
                 end += 1
-            block = Block(text[:end] if self._dialect.escape is None else _without_nulls(text[:end]), self._dialect)
+            found = text[:end] if self._dialect.escape is None else _without_nulls(text[:end])
+            block = Block(found, self._dialect, ended)
             self._held = block.rest
             if len(block.data):
                 return block

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,16 @@ def test_a_table_in_any_writing_comes_back_as_it_was(
 )
 def test_lists_are_read_as_people_write_them(text: str, expected: list[str]) -> None:
     assert cells.names(text) == expected
+
+
+def test_a_cell_that_is_made_to_be_slow_is_not_read_for_long(tmp_path: Path) -> None:
+    slow = ["['" + r" \'" * 200_000, "['a' " * 90_000, "[" * 400_000, "['a', " * 80_000, "[" + "1," * 240_000 + "1]"]
+    rows = [FILM | {"genres": cell, "released": "1 " * 9_000, "votes": "1,111" * 9_000} for cell in slow]
+    path = written(tmp_path / "t.csv", *rows)
+    start = time.process_time()
+    _, report = read(path)
+    assert time.process_time() - start < 10
+    assert report.unread == {"genres": 5, "release_date": 5, "vote_count": 5}
 
 
 @pytest.mark.parametrize("text", ["7", "[1, 2]", "[[1]]", "[", "{'a': 1}", "[{'id': 3}]", "[None]"])

@@ -32,6 +32,8 @@ UNKNOWN: Final = frozenset((
     "#null!",
 ))  # fmt: skip
 NAMES: Final = pa.list_(pa.string())
+LONGEST: Final = 200  # characters of a number, a date or the code of a language
+LONGEST_LIST: Final = 500_000  # characters of a list, such as the cast of a film with all that is known of each member
 LONGEST_RUNTIME: Final = 2**31 - 1  # minutes: the largest number of the record's type
 
 PLAIN_DAY: Final = r"^\d{4}-\d\d-\d\d$"
@@ -291,7 +293,11 @@ def _with_the_odd(text: pa.Array, plain: str, type_: pa.DataType, read: Callable
 
 
 def _by_spelling(column: pa.Array, read: Callable[[str], Any], type_: pa.DataType) -> Read:
-    """Apply ``read`` to each value; ``read`` raises ValueError for a value that it cannot read."""
+    """Apply ``read`` to each value; ``read`` raises ValueError for a value that it cannot read.
+
+    A value of more than `LONGEST` characters is not read: reading it could take minutes.
+    """
+    longest = LONGEST_LIST if pa.types.is_list(type_) else LONGEST
     # A column holds few distinct texts in many rows: each distinct text is read once.
     spellings = column.cast(pa.string()).dictionary_encode()
     known: list[Any] = []
@@ -299,6 +305,8 @@ def _by_spelling(column: pa.Array, read: Callable[[str], Any], type_: pa.DataTyp
     for code, spelling in enumerate(spellings.dictionary.to_pylist()):
         text = spelling.strip()
         try:
+            if len(text) > longest:
+                raise ValueError("too long")
             known.append(None if text.lower() in UNKNOWN else read(text))
         except (ValueError, OverflowError):
             known.append(None)

@@ -136,9 +136,9 @@ def test_cells_of_a_workbook_are_those_of_a_csv_file(tmp_path: Path) -> None:
     rows, broken = rows_of(path)
     assert (rows, broken) == (
         [
-            ["", "title", "votes", "rating", "day", "at", "seen"],
-            ["", "A & B", "120", "7.25", "2009-12-10", "2009-12-10 13:30:00", "True"],
-            ["", "C", "", "8", "", "", "False"],
+            ["title", "votes", "rating", "day", "at", "seen"],
+            ["A & B", "120", "7.25", "2009-12-10", "2009-12-10 13:30:00", "True"],
+            ["C", "", "8", "", "", "False"],
         ],
         [],
     )
@@ -163,6 +163,8 @@ def test_workbooks_that_cannot_be_read(tmp_path: Path) -> None:
     assert refused(path) == "2 columns are called 'title'; rename all but one"
     path.write_bytes(xlsx({"Films": [["title"], ["A"]]})[:-40])
     assert refused(path).startswith("not a readable")
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(999) + "EncryptedPackage".encode("utf-16-le"))
+    assert refused(path) == "encrypted; save the workbook without a password"
     path.write_text(CSV)
     assert refused(path) == "no workbook by its content; name it .csv if it is delimited text"
 

@@ -161,6 +161,11 @@ def test_workbooks_that_cannot_be_read(tmp_path: Path) -> None:
     assert refused(path) == "empty, expected a row of column names and rows below"
     path.write_bytes(xlsx({"Films": [["title", "title"], ["A", "B"]]}))
     assert refused(path) == "2 columns are called 'title'; rename all but one"
+    sound = xlsx({"Films": [["title"], ["A"]]})
+    # The size of the first member, in the directory.
+    place = sound.index(b"PK\x01\x02") + 24
+    path.write_bytes(sound[:place] + struct.pack("<I", 9) + sound[place + 4 :])
+    assert refused(path) == "damaged at '[Content_Types].xml', or larger than the archive says"
     path.write_bytes(xlsx({"Films": [["title"], ["A"]]})[:-40])
     assert refused(path).startswith("not a readable")
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(999) + "EncryptedPackage".encode("utf-16-le"))

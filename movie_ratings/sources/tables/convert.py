@@ -103,7 +103,9 @@ class Converter:
             ratings = len(rows) - found["vote_average"].null_count
             beyond = pc.sum(pc.greater(found["vote_average"], self._scale)).as_py() or 0
             largest = pc.max(found["vote_average"]).as_py() or 0.0
-            found["vote_average"] = pc.multiply(found["vote_average"], 10 / self._scale)
+            if self._scale != 10:
+                # In this order: 41 of 100 is 4.1, and 41 * 0.1 is not.
+                found["vote_average"] = pc.divide(pc.multiply(found["vote_average"], 10.0), self._scale)
         if "title" in found and "release_date" not in found:
             found["title"], found["release_date"] = _year_of_title(found["title"])
         found["source"] = pa.repeat(self._source, len(rows))

@@ -9,22 +9,22 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from movie_ratings.core.errors import UserError, first_line
-from movie_ratings.sources.tables.chunks import CHUNK, Part, Row, from_rows
+from movie_ratings.sources.tables.chunks import CHUNK, Part, Row, Size, from_rows
 
 ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")  # a stream of an encrypted workbook
-LARGEST: Final = 1 << 30  # bytes of a workbook, unpacked
+LARGEST: Final = 64  # times the bytes of a chunk: the largest workbook, unpacked
 
 
 class SheetRows:
     """The rows of one sheet of a workbook. The first row that is not empty names the columns."""
 
-    def __init__(self, file: Any, sheet: str | None):
+    def __init__(self, file: Any, sheet: str | None, size: Size = CHUNK):
         """Without ``sheet``, the first sheet that holds at least a row below its column names is read.
 
         Raises:
             UserError: the workbook cannot be read, or lacks the sheet, or the sheet is empty.
         """
-        names, cells = _workbook(file.read())
+        names, cells = _workbook(file.read(), LARGEST * size.bytes)
         if sheet is not None and sheet not in names:
             raise UserError(f"no sheet {sheet!r}; the workbook has {', '.join(names) or 'none'}")
         for name in [sheet] if sheet is not None else names:
@@ -48,7 +48,7 @@ class SheetRows:
             yield functools.partial(from_rows, some, names)
 
 
-def _workbook(data: bytes) -> tuple[list[str], Any]:
+def _workbook(data: bytes, most: int) -> tuple[list[str], Any]:
     """The names of the sheets, and a function that yields the rows of a sheet, equally long, from its first row on."""
     # Imported on demand: few tables are workbooks.
     import python_calamine
@@ -58,8 +58,11 @@ def _workbook(data: bytes) -> tuple[list[str], Any]:
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(info.file_size for info in archive.infolist())
-        if size > LARGEST:
-            raise UserError(f"a workbook of {size:,} bytes, more than {LARGEST:,}; save the sheet as CSV")
+            if size > most:
+                raise UserError(f"a workbook of {size:,} bytes, more than {most:,}; save the sheet as CSV")
+            # The library does not stop at the sizes in the directory; here a member that is larger is damaged.
+            if damaged := archive.testzip():
+                raise UserError(f"damaged at {damaged!r}, or larger than the archive says")
     workbook = _guarded(python_calamine.CalamineWorkbook.from_filelike, io.BytesIO(data))
     sheets = [sheet.name for sheet in workbook.sheets_metadata if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet]
 

@@ -136,9 +136,9 @@ def test_cells_of_a_workbook_are_those_of_a_csv_file(tmp_path: Path) -> None:
     rows, broken = rows_of(path)
     assert (rows, broken) == (
         [
-            ["", "title", "votes", "rating", "day", "at", "seen"],
-            ["", "A & B", "120", "7.25", "2009-12-10", "2009-12-10 13:30:00", "True"],
-            ["", "C", "", "8", "", "", "False"],
+            ["title", "votes", "rating", "day", "at", "seen"],
+            ["A & B", "120", "7.25", "2009-12-10", "2009-12-10 13:30:00", "True"],
+            ["C", "", "8", "", "", "False"],
         ],
         [],
     )
@@ -161,8 +161,15 @@ def test_workbooks_that_cannot_be_read(tmp_path: Path) -> None:
     assert refused(path) == "empty, expected a row of column names and rows below"
     path.write_bytes(xlsx({"Films": [["title", "title"], ["A", "B"]]}))
     assert refused(path) == "2 columns are called 'title'; rename all but one"
+    sound = xlsx({"Films": [["title"], ["A"]]})
+    # The size of the first member, in the directory.
+    place = sound.index(b"PK\x01\x02") + 24
+    path.write_bytes(sound[:place] + struct.pack("<I", 9) + sound[place + 4 :])
+    assert refused(path) == "damaged at '[Content_Types].xml', or larger than the archive says"
     path.write_bytes(xlsx({"Films": [["title"], ["A"]]})[:-40])
     assert refused(path).startswith("not a readable")
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(999) + "EncryptedPackage".encode("utf-16-le"))
+    assert refused(path) == "encrypted; save the workbook without a password"
     path.write_text(CSV)
     assert refused(path) == "no workbook by its content; name it .csv if it is delimited text"
 

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from movie_ratings.core.errors import UserError
+from movie_ratings.sources.tables import blocks
 from tests.support.tables import rows_of
 
 HEADER = ["Title", "Plot", "RATING"]
@@ -149,5 +151,16 @@ def test_zero_bytes_break_their_row_alone(tmp_path: Path) -> None:
 def test_a_file_without_names_of_columns_is_empty(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(text)
-    with pytest.raises(Exception, match=r"t\.csv: empty, expected a line of column names"):
+    with pytest.raises(UserError, match=r"t\.csv: empty, expected a line of column names"):
+        rows_of(path)
+
+
+@pytest.mark.parametrize("text", ["{}", "{},Plot\nA,B\n"])
+def test_a_header_that_no_table_has_is_one_line_of_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(blocks, "LONGEST_LINE", 1 << 16)
+    path = tmp_path / "t.csv"
+    path.write_text(text.format("x" * (1 << 22)))
+    with pytest.raises(UserError, match=r"t\.csv: .*more than [\d,]+ bytes"):
         rows_of(path)

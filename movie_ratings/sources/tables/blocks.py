@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from movie_ratings.core.errors import UserError
 from movie_ratings.sources.tables.dialect import Dialect
 
 SAMPLE: Final = 1 << 20  # bytes from which the dialect is detected
@@ -24,7 +25,7 @@ NULL: Final = re.compile(rb"(?:(?<=[,;|\t\r\n])|^)\\N(?=[,;|\t\r\n])")  # a cell
 Bytes = npt.NDArray[np.uint8]
 
 
-class LongLineError(Exception):
+class LongLineError(UserError):
     """A line is longer than `LONGEST_LINE`."""
 
 
@@ -108,7 +109,7 @@ class Text:
             self._held = block.rest
             if len(block.data):
                 return block
-        raise LongLineError
+        raise LongLineError(f"a line of more than {LONGEST_LINE:,} bytes, which no table has")
 
     def lines(self, size: int) -> list[bytes]:
         """The next lines, about ``size`` bytes; an empty list at the end of the file."""

@@ -281,6 +281,14 @@ def test_parquet_that_cannot_be_read(tmp_path: Path) -> None:
     assert refused(path).startswith("not a readable file (")
 
 
+def test_parquet_with_text_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    invalid = pa.StringArray.from_buffers(1, pa.py_buffer(struct.pack("<2i", 0, 2)), pa.py_buffer(b"\xffA"))
+    pq.write_table(pa.table({"title": invalid}), path)
+    assert "not a readable file (" in refused(path)
+    assert "UTF8" in refused(path)
+
+
 def test_of_two_columns_with_one_name_the_others_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("n,title,n\n1,A,2\n")

@@ -147,6 +147,12 @@ def test_zero_bytes_break_their_row_alone(tmp_path: Path) -> None:
     assert [row.line for row in broken] == [5, 3]
 
 
+def test_the_name_of_a_column_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('Title,"Release\nDate  (US)"\nA,2001\n')
+    assert rows_of(path)[0] == [["Title", "Release Date (US)"], ["A", "2001"]]
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", ",,\n", "sep=;\n", "\ufeff"])
 def test_a_file_without_names_of_columns_is_empty(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t.csv"

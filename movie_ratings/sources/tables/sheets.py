@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from movie_ratings.core.errors import UserError, first_line
-from movie_ratings.sources.tables.chunks import CHUNK, Part, Row, Size, from_rows
+from movie_ratings.sources.tables.chunks import CHUNK, Part, Row, Size, from_rows, one_line
 
 ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")  # a stream of an encrypted workbook
 LARGEST: Final = 64  # times the bytes of a chunk: the largest workbook, unpacked
@@ -33,7 +33,7 @@ class SheetRows:
                 break
         else:
             raise UserError("empty, expected a row of column names and rows below")
-        self._header = [_text(cell).strip() for cell in first[0][1]]
+        self._header = [one_line(_text(cell)) for cell in first[0][1]]
         self._rows = chain(first[1:], rows)
 
     def columns(self) -> list[str]:

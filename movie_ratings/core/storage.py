@@ -14,7 +14,12 @@ from typing import Any, Final
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.paths import STORE
 
-REFUSED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # why a disk does not take what is written
+# Why a disk does not take what is written, by what a library's error holds. Only torch does not give the reason.
+REFUSED: Final = {
+    **{os.strerror(code): os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)},
+    "PytorchStreamWriter failed writing": "cannot be written; the disk may be full",
+    "unexpected pos": "cannot be written; the disk may be full",  # torch, too, as it closes such a file
+}
 
 
 @contextlib.contextmanager
@@ -71,8 +76,7 @@ def writing(path: str | Path) -> Iterator[None]:
         raise
     # Each library has an error of its own for this, few of which name the file.
     except Exception as error:
-        causes = [os.strerror(number) for number in REFUSED]
-        cause = next((cause for cause in causes if cause in str(error)), None)
+        cause = next((cause for sign, cause in REFUSED.items() if sign in str(error)), None)
         if cause is None:
             raise
         raise UserError(f"{path}: {cause}") from None

@@ -2,12 +2,11 @@ import contextlib
 import errno
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from movie_ratings.core import csv_files, parquet, storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.locks import lock_outputs, locked
-from tests.support.builders import ROOT
+from tests.support.builders import ROOT, largest_file
 
 BATCH = pa.RecordBatch.from_pydict({"n": list(range(1000))})
 
@@ -41,17 +40,6 @@ def test_a_crash_while_writing_leaves_the_old_file(workspace: Path) -> None:
         raise KeyboardInterrupt
     assert storage.read_json("metrics/a.json") == {"old": 1}
     assert [path.name for path in Path("metrics").iterdir()] == ["a.json"]
-
-
-@contextlib.contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let no file grow beyond ``size`` bytes, as a full disk would."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 TABLE = pa.table({"n": np.random.default_rng(0).random(10_000)})

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from movie_ratings.movies.text import normalise
-
 # A date of numbers alone: 3/4/2005, 18.12.09.
 PARTS: Final = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})(?!\d)")
 ISO: Final = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?=$|[T ])")
@@ -72,12 +70,17 @@ def names(text: str) -> list[str]:
 
 def _named(entries: Sequence[Any]) -> list[str]:
     found = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
-    kept = [name for name in (normalise(entry) for entry in found if isinstance(entry, str)) if name]
+    kept = [name for name in (_writable(entry).strip() for entry in found if isinstance(entry, str)) if name]
     # A list of numbers, or of objects without names, is no list of names; a name may be empty.
     texts = any(isinstance(entry, str) for entry in found)
     if (entries and not texts) or not all(any(map(str.isalpha, name)) for name in kept):
         raise ValueError("no names")
     return kept
+
+
+def _writable(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair: an escape in JSON can stand for one, a file cannot."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _entries(text: str) -> list[Any]:

@@ -19,7 +19,7 @@ def described(workspace: Path, options: Callable[..., Params], monkeypatch: pyte
     movies = [
         movie(
             n,
-            summary=" ".join(["noise"] * (1 + n)),  # one token in the vocabulary of the tests
+            summary=" ".join(["story"] * (1 + n)),
             genres=["Drama"] if n % 2 else ["Drama", "Comedy"],
             vote_average=n % 10 + 0.1,
             runtime=90 if n % 4 else None,

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from serving import docs, routes
 from serving.batching import BusyError
@@ -74,12 +76,16 @@ class Application(FastAPI):
 def create_app(service: Service, access: Access) -> FastAPI:
     """The application of ``service``."""
     app = Application(service)
-    for router in (routes.v1, routes.original, routes.operation):
-        app.include_router(router(service))
+    routers = [router(service) for router in (routes.v1, routes.original, routes.operation)]
+    for router in routers:
+        app.include_router(router)
 
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> Response:
         return HTMLResponse(docs.html(app.openapi(), access.root_path))
+
+    for router in [*routers, app.router]:
+        _refuse_other_methods(app, router)
 
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(BusyError, _busy)
@@ -99,6 +105,15 @@ def create_app(service: Service, access: Access) -> FastAPI:
             allow_headers=["Content-Type", "X-API-Key"],
         )
     return app
+
+
+def _refuse_other_methods(app: FastAPI, router: APIRouter) -> None:
+    """Answer every other method on a path of ``router`` with 405: the page, mounted at /, would answer it with 404."""
+    for route in [route for route in router.routes if isinstance(route, APIRoute)]:
+        allowed = ", ".join(sorted(route.methods or ()))
+        refusal = problem(405, f"{route.path} takes {allowed}")
+        refusal.headers["Allow"] = allowed
+        app.router.routes.append(Route(route.path, refusal, include_in_schema=False))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

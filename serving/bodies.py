@@ -52,6 +52,39 @@ class Budget:
         self._left += size
 
 
+class Incoming:
+    """The messages of a request's body as they come, with the number of bytes that have come."""
+
+    def __init__(self, receive: Receive):
+        self._receive = receive
+        self.size = 0
+        self.complete = False
+
+    async def receive(self) -> Message:
+        """The next message.
+
+        Raises:
+            Disconnected: the client has gone.
+        """
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        self.size += len(message.get("body", b""))
+        self.complete = not message.get("more_body")
+        return message
+
+    async def drain(self, most: int) -> None:
+        """Throw away what is still to come, until ``most`` bytes of the body have come.
+
+        A client that sends does not read a response.
+
+        Raises:
+            Disconnected: the client has gone.
+        """
+        while not self.complete and self.size <= most:
+            await self.receive()
+
+
 class Body:
     """The body of one request. What it takes of the budget, `close` gives back."""
 
@@ -59,40 +92,34 @@ class Body:
         self._budget, self._limit = budget, limit
         self._size = self._taken = 0
 
-    async def read(self, receive: Receive, encoding: bytes) -> bytes:
+    async def read(self, incoming: Incoming, encoding: bytes) -> bytes:
         """The whole body, decoded if its ``encoding`` is gzip.
 
         Raises:
             BodyError: it is too large, of another encoding, or not what its encoding says.
             Disconnected: the client has gone.
         """
-        fault: BodyError | None = None
+        try:
+            return await self._read(incoming, encoding)
+        except BodyError as error:
+            self.close()
+            # Under load, a refusal must not wait for a body that nobody reads.
+            if error.status != 503:
+                await incoming.drain(DRAINED)
+            raise
+
+    async def _read(self, incoming: Incoming, encoding: bytes) -> bytes:
         if encoding not in (b"", b"identity", b"gzip"):
-            fault = BodyError(415, "the body must not be encoded, or with gzip")
+            raise BodyError(415, "the body must not be encoded, or with gzip")
         unpack = zlib.decompressobj(wbits=31) if encoding == b"gzip" else None
-        body, received = bytearray(), 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            chunk = message.get("body", b"")
-            received += len(chunk)
-            # The rest of a refused body is read and thrown away: a client that sends does not read a response.
-            if fault is None:
-                try:
-                    found = self._decoded(unpack, chunk, self._limit - len(body)) if unpack else chunk
-                    self._grow(len(found))
-                    body += found
-                except BodyError as error:
-                    fault = error
-                    self.close()
-                    body.clear()
-            if not message.get("more_body") or received > DRAINED:
-                break
-        if fault is None and unpack and not unpack.eof:
-            fault = BodyError(400, "the body is not gzip, or not all of it")
-        if fault:
-            raise fault
+        body = bytearray()
+        while not incoming.complete:
+            chunk = (await incoming.receive()).get("body", b"")
+            found = self._decoded(unpack, chunk, self._limit - len(body)) if unpack else chunk
+            self._grow(len(found))
+            body += found
+        if unpack and not unpack.eof:
+            raise BodyError(400, "the body is not gzip, or not all of it")
         return bytes(body)
 
     def close(self) -> None:

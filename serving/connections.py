@@ -17,6 +17,7 @@ from serving.responses import problem
 
 # Longer than a load balancer keeps a connection, which is 60 seconds for most: it must not send on a closed one.
 KEEP_ALIVE: Final = 75.0  # seconds
+BEHIND: Final = 8 << 20  # bytes that a client may send of a body whose request has been answered
 PIPELINED: Final = 8  # requests that may wait on a connection behind the one that is being answered
 
 
@@ -101,6 +102,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._watched: tuple[int, str | None] = (0, None)  # the request and its part that the deadline is for
         self._requests = 0
+        self._behind = 0  # bytes of the present body that came after its response
         self._stuck: asyncio.TimerHandle | None = None
         self._admitted = False
 
@@ -157,7 +159,7 @@ class Connection(HttpToolsProtocol):
             self._register.works(self)
         self.transport.abort()
 
-    # The parser calls the next four while it reads. An exception makes it call `send_400_response`.
+    # The parser calls the next five while it reads. An exception makes it call `send_400_response`.
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
@@ -179,8 +181,16 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             self._fault = 400, f"more than {PIPELINED} requests wait on this connection"
             raise ValueError
-        self._part, self._head = "body", 0
+        self._part, self._head, self._behind = "body", 0, 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body; what comes after the response is thrown away, up to a limit."""
+        super().on_body(body)
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._behind += len(body)
+            if self._behind > BEHIND:
+                self.drop("body after its response")
 
     def on_message_complete(self) -> None:
         """The body is complete: the service works from now on."""

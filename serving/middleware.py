@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import bodies
-from serving.bodies import Body, BodyError, Budget, Disconnected
+from serving.bodies import Body, BodyError, Budget, Disconnected, Incoming
 from serving.metrics import Metrics
 from serving.responses import problem
 from serving.schemas import MAX_BODY
@@ -116,7 +116,7 @@ class Gate:
             return
         body = Body(self._budget, MAX_BODY if private else MAX_FORM)
         try:
-            content = await body.read(receive, headers.get(b"content-encoding", b"").strip().lower())
+            content = await body.read(Incoming(receive), headers.get(b"content-encoding", b"").strip().lower())
             if private:
                 bodies.count(content)
             kept = [line for line in scope["headers"] if line[0] not in REPLACED]

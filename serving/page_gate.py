@@ -6,13 +6,14 @@ page, and such a request is refused, so that no other page can use a visitor's c
 """
 
 import re
-from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.bodies import Incoming
 from serving.responses import problem
 from serving.upload_folder import FullError, UploadFolder
 
@@ -60,23 +61,21 @@ class PageGate:
         return self._uploads.holds(path.removeprefix(FILE)) if path.startswith(FILE) else bool(READ.fullmatch(path))
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        read, held = 0, False
+        incoming, held = Incoming(receive), False
 
-        async def counted() -> MutableMapping[str, Any]:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            return message if read <= self._limit else {"type": "http.disconnect"}
+        async def counted() -> Message:
+            message = await incoming.receive()
+            return message if incoming.size <= self._limit else {"type": "http.disconnect"}
 
         async def sent(message: Message) -> None:
             nonlocal held
             # Gradio's answer to an error of its own; the one below says more.
             held = held or (message["type"] == "http.response.start" and message["status"] == 500)
-            if not held and read <= self._limit:
+            if not held and incoming.size <= self._limit:
                 await send(message)
 
         if not self._fits(Headers(scope=scope).get("content-length", "0")):
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, incoming, send)
             return
         try:
             async with self._uploads.upload(self._limit):
@@ -88,23 +87,18 @@ class PageGate:
             await problem(507, "the upload could not be stored; try again later")(scope, receive, send)
             return
         except Exception:
-            if read <= self._limit:
+            if incoming.size <= self._limit:
                 raise
-        if read > self._limit:
-            await self._refuse(scope, receive, send, read)
+        if incoming.size > self._limit:
+            await self._refuse(scope, incoming, send)
 
     def _fits(self, length: str) -> bool:
         """Whether an upload that declares this length may come; the server has checked that it is a number."""
         return len(length) <= 18 and int(length) <= self._limit
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, read: int = 0) -> None:
-        # A client does not read a response while it is still sending.
-        while read < DRAINED:
-            message = await receive()
-            read += len(message.get("body", b""))
-            if not message.get("more_body"):
-                break
-        await problem(413, f"an upload has at most {self._limit:,} bytes")(scope, receive, send)
+    async def _refuse(self, scope: Scope, incoming: Incoming, send: Send) -> None:
+        await incoming.drain(DRAINED)
+        await problem(413, f"an upload has at most {self._limit:,} bytes")(scope, incoming.receive, send)
 
 
 def same_origin(headers: Mapping[str, str], method: str) -> bool:

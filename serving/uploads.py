@@ -33,6 +33,7 @@ async def predict_upload(service: Service, source: Path) -> Rated:
 
     Raises:
         UserError: the table cannot be read, or has more than `ROWS` movies.
+        FileNotFoundError: the file is gone.
         BusyError: too much long work is open.
     """
 
@@ -51,6 +52,7 @@ async def predict_upload(service: Service, source: Path) -> Rated:
 def _read(source: Path) -> tuple[MovieTable, list[ValidMovie], list[dict[str, Any]]]:
     if source.suffix.lower() not in SUFFIXES:
         raise UserError(f"{source.name}: expected a name that ends in {', '.join(SUFFIXES)}")
+    source.stat()  # a file that is gone is another error than a table that cannot be read
     movies: list[ValidMovie] = []
     rows: list[dict[str, Any]] = []
     # Messages have the name of the file alone: its place on this machine is not for visitors.

@@ -2,16 +2,24 @@
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.paths import STORE
+
+# Why a disk does not take what is written, by what a library's error holds. Only torch does not give the reason.
+REFUSED: Final = {
+    **{os.strerror(code): os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)},
+    "PytorchStreamWriter failed writing": "cannot be written; the disk may be full",
+    "unexpected pos": "cannot be written; the disk may be full",  # torch, too, as it closes such a file
+}
 
 
 @contextlib.contextmanager
@@ -22,9 +30,15 @@ def whole(path: str | Path) -> Iterator[Path]:
     removed first: the caller holds the lock on ``path``, so no other process writes them.
 
     Raises:
-        UserError: ``path`` is a folder and the block wrote a file, or the other way round; ``path`` stays as it is.
+        UserError: ``path`` is a folder and the block wrote a file, or the other way round; or the disk does not take
+            what the block writes. ``path`` stays as it is.
     """
     path = Path(path)
+    with writing(path):
+        yield from _whole(path)
+
+
+def _whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, aside = (path.with_name(f".{path.name}.{kind}") for kind in ("tmp", "old.tmp"))
     if aside.exists() and not path.exists():
@@ -47,6 +61,25 @@ def whole(path: str | Path) -> Iterator[Path]:
     finally:
         remove(temporary)
         remove(aside)
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Name ``path`` where the disk does not take what this block writes.
+
+    Raises:
+        UserError: the disk is full, or read-only, or a limit on the size of files or on the space of a user is reached.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    # Each library has an error of its own for this, few of which name the file.
+    except Exception as error:
+        cause = next((cause for sign, cause in REFUSED.items() if sign in str(error)), None)
+        if cause is None:
+            raise
+        raise UserError(f"{path}: {cause}") from None
 
 
 def _replace_folder(new: Path, old: Path, aside: Path) -> None:
@@ -93,12 +126,38 @@ def require_own(folder: Path, names: Collection[str]) -> None:
 def scratch(path: str | Path) -> Iterator[Path]:
     """Give an empty folder beside ``path`` for what only this block needs; what a crash left of an earlier one goes."""
     folder = Path(path).with_name(f".{Path(path).name}.scratch")
-    remove(folder)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
+    with writing(path):
         remove(folder)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            remove(folder)
+
+
+def reserve(path: Path, size: int) -> None:
+    """Take ``size`` bytes of the disk for the file ``path``, which is made if it is missing.
+
+    Some libraries do not check what they write, and a write through a memory map to a full disk kills the process.
+
+    Raises:
+        OSError: the disk, or what a quota leaves of it, is too full.
+    """
+    with path.open("ab") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif size > shutil.disk_usage(path.parent).free:  # macOS
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def require_room(path: Path, size: int) -> None:
+    """Check that ``size`` bytes can be written beside ``path``.
+
+    Raises:
+        UserError: the disk, or what a quota leaves of it, is too full.
+    """
+    with scratch(path) as folder:
+        reserve(folder / "room", size)
 
 
 def remove(path: Path) -> None:

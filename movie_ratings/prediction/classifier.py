@@ -25,7 +25,7 @@ from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.release import with_year
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from movie_ratings.prediction import served
-from movie_ratings.prediction.steps import SIZE, Steps, finish
+from movie_ratings.prediction.steps import PART, SIZE, Steps, finish
 
 TOKENS: Final = 512  # padded tokens in a batch: larger batches exceed the caches of a few cores and are slower
 
@@ -100,7 +100,15 @@ class Classifier:
 
     def logits_in_steps(self, movies: Sequence[Mapping[str, Any]]) -> Steps[Floats]:
         """As `logits`, with pauses."""
-        rows = self.encode(movies)
+        rows: list[list[int]] = []
+        added: list[Floats] = []  # the linear part's logits
+        for first in range(0, max(len(movies), 1), PART):
+            if first:
+                yield
+            part = movies[first : first + PART]
+            rows += self.encode(part)
+            if self._linear:
+                added.append(self._linear.logits(part))
         logits = np.zeros((len(rows), len(CLASSES)))
         done = 0
         for batch in by_length([len(ids) for ids in rows], TOKENS):
@@ -114,7 +122,7 @@ class Classifier:
             except Exception as error:
                 raise UserError(f"model {self.version} cannot predict ({first_line(error)})") from None
             done += len(batch)
-        return np.stack([logits, self._linear.logits(movies)] if self._linear else [logits])
+        return np.stack([logits, np.concatenate(added)] if added else [logits])
 
     def answer(self, movies: Sequence[Mapping[str, Any]]) -> tuple[Floats, Ints]:
         """Calibrated probabilities (movies, classes) and predicted classes (movies,), in the order of ``movies``."""

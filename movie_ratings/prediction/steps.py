@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Final, TypeVar
 
 SIZE: Final = 4  # predictions between two pauses, or more if they are computed in one batch
-PART: Final = 16  # movies whose texts are made and encoded together, before the first of their predictions
+PART: Final = 16  # movies whose texts are made and encoded between two pauses
 
 T = TypeVar("T")
 # Yields between steps and returns the result.

@@ -7,7 +7,6 @@ layers run without dropout.
 """
 
 import contextlib
-import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -121,11 +120,10 @@ def reserve(path: Path) -> None:
         UserError: the disk, or what a quota leaves of the disk, is too full.
     """
     size = path.stat().st_size
-    with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError:
-            raise _no_room(path.parent, size, shutil.disk_usage(path.parent).free) from None
+    try:
+        storage.reserve(path, size)
+    except OSError:
+        raise _no_room(path.parent, size, shutil.disk_usage(path.parent).free) from None
 
 
 @contextlib.contextmanager

@@ -96,6 +96,8 @@ def quantise(source: Path, target: Path) -> None:
     The weights stand in a second file if those of ``source`` do.
     """
     outside = bool(weights_beside(source))
+    # Up to four graphs are on the disk at a time, and the libraries do not notice that it is full.
+    storage.require_room(target, 4 * sum(path.stat().st_size for path in [source, *weights_beside(source)]))
     with storage.scratch(target) as scratch, _temporary_files_in(scratch):
         prepared = scratch / "prepared.onnx"
         quant_pre_process(

@@ -70,6 +70,8 @@ def _exported(transformer: Transformer, texts: Sequence[Ids], folder: Path) -> F
             graph.export(transformer, path)
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             (logits,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+    except UserError:  # the disk is full
+        raise
     # An exporter can fail in as many ways as there are forward passes; each means that this model cannot be served.
     except Exception as error:
         raise UserError(

@@ -66,7 +66,7 @@ def train(
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Progress)
-    with frozen.upper_part(model, layers) if layers else contextlib.nullcontext():
+    with storage.writing(state), frozen.upper_part(model, layers) if layers else contextlib.nullcontext():
         trainer.train(resume_from_checkpoint=resume)
     epochs = [entry for entry in trainer.state.log_history if "eval_balanced_accuracy" in entry]
     best = max(epochs, key=lambda entry: entry["eval_balanced_accuracy"])

@@ -1,20 +1,25 @@
 import contextlib
+import errno
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
-from movie_ratings.core import parquet, storage
+from movie_ratings.core import csv_files, parquet, storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.locks import lock_outputs, locked
-from tests.support.builders import ROOT
+from tests.support.builders import ROOT, largest_file
 
 BATCH = pa.RecordBatch.from_pydict({"n": list(range(1000))})
 
@@ -35,6 +40,40 @@ def test_a_crash_while_writing_leaves_the_old_file(workspace: Path) -> None:
         raise KeyboardInterrupt
     assert storage.read_json("metrics/a.json") == {"old": 1}
     assert [path.name for path in Path("metrics").iterdir()] == ["a.json"]
+
+
+TABLE = pa.table({"n": np.random.default_rng(0).random(10_000)})
+WRITERS: dict[str, Callable[[str], Any]] = {
+    "json": lambda path: storage.write_json(path, TABLE["n"].to_pylist()),
+    "parquet": lambda path: parquet.write_table(path, TABLE),
+    "csv": lambda path: csv_files.write_csv(path, pl.DataFrame(TABLE)),
+    "folder": lambda path: csv_files.write_folder(path, {"a": pl.DataFrame({"n": [1]}), "n": pl.DataFrame(TABLE)}),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_disk_that_takes_no_more_is_one_line_that_names_the_file(workspace: Path, kind: str) -> None:
+    WRITERS[kind]("out")
+    before = {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()}
+    named = "out" if kind != "folder" else r"\.out\.tmp/n\.csv"
+    with largest_file(4096), pytest.raises(UserError, match=f"^{named}: File too large$"):
+        WRITERS[kind]("out")
+    assert {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()} == before
+    assert [path.name for path in workspace.iterdir()] == ["out"]
+
+
+def test_another_failure_while_writing_stays_what_it_is(workspace: Path) -> None:
+    with pytest.raises(OSError, match="Connection refused"), storage.whole("out"):
+        raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    with pytest.raises(UserError, match=r"^movies\.csv: No space left on device$"), storage.whole("out"):
+        raise UserError("movies.csv: No space left on device")
+
+
+def test_room_is_refused_before_the_work(workspace: Path) -> None:
+    storage.require_room(Path("out"), 1_000_000)
+    with largest_file(4096), pytest.raises(UserError, match=r"^out: File too large$"):
+        storage.require_room(Path("out"), 1_000_000)
+    assert not list(workspace.iterdir())
 
 
 def test_a_kill_while_writing_leaves_no_file_and_the_next_run_recovers(workspace: Path) -> None:

@@ -147,6 +147,23 @@ def test_the_page_is_found_under_the_path_of_a_proxy(with_page: Server, prefix: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/classifier_post", "POST"),
+        ("GET", "/classifier_post/", "POST"),
+        ("HEAD", "/v1/predict", "POST"),
+        ("DELETE", "/v1/predict", "POST"),
+        ("POST", "/v1/model", "GET"),
+        ("POST", "/docs", "GET"),
+    ],
+)
+def test_the_page_hides_no_route_from_another_method(with_page: Server, method: str, path: str, allowed: str) -> None:
+    status, _, headers = with_page.ask(method, path)
+    assert (status, headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["queue/join", "run/predict", "call/predict", "component_server", "cancel"])
 def test_the_page_has_the_limits_of_the_api(with_page: Server, path: str) -> None:
     # vLLM CVE-2026-34756, for Gradio's routes: it checks the length of a text in the browser alone.

@@ -35,7 +35,8 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 class Small:
     """A server with small limits and a tiny application, in a thread of its own.
 
-    /big is a response of 40 MB, /slow takes a second; every other path echoes the number of bytes of the body.
+    /big is a response of 40 MB, /slow takes a second, /early answers after the first part of a body; every other path
+    echoes the number of bytes of the body.
     """
 
     def __init__(self, **limits: Any):
@@ -66,6 +67,8 @@ class Small:
             if message["type"] == "http.disconnect":
                 return
             size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+            if scope["path"] == "/early":
+                more = False
         if scope["path"] == "/slow":
             await asyncio.sleep(1)
         count = 40_000_000 if scope["path"] == "/big" else 0
@@ -222,6 +225,22 @@ def test_a_client_that_does_not_read_is_dropped() -> None:
         assert server.metrics.connections._value.get() == 0
 
 
+def test_a_body_whose_request_has_been_answered_is_not_read_for_ever() -> None:
+    head = b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    with Small() as server:
+        with server.connect() as connection:
+            connection.sendall(head % 4_000_000 + b" ")
+            assert received(connection).startswith(b"HTTP/1.1 200 ")
+            connection.sendall(b" " * 3_999_999 + GET)
+            assert received(connection).startswith(b"HTTP/1.1 200 "), "the next request of the same client"
+        with server.connect() as connection, contextlib.suppress(ConnectionError, TimeoutError):
+            connection.sendall(head % 64_000_000 + b" ")
+            assert received(connection).startswith(b"HTTP/1.1 200 ")
+            connection.sendall(b" " * 63_999_998)
+            assert not is_open(connection)
+        assert server.closed("body after its response") == 1
+
+
 def test_requests_on_one_connection_are_answered_in_order_up_to_a_limit() -> None:
     with Small() as server:
         some = b"".join(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (n, b"a" * n) for n in range(1, 6))
@@ -331,10 +350,11 @@ def test_large_bodies_share_a_budget_that_small_ones_do_not_need(server: Server)
         connection.sendall(head + body)
     time.sleep(0.3)
     assert server.ask("POST", "/v1/predict", predict())[0] == 200
+    refused = [connection for connection in open_ if received(connection, 0.1).startswith(b"HTTP/1.1 503 ")]
+    assert refused, "before the body is complete"
     for connection in open_:
         connection.sendall(b" " * 1_000)
-    statuses = [received(connection)[9:12] for connection in open_]
-    assert statuses.count(b"503") >= 1
+    statuses = [received(connection)[9:12] for connection in open_ if connection not in refused]
     assert statuses.count(b"422") >= 3, "an empty body, once it is complete"
     for connection in open_:
         connection.close()

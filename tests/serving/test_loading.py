@@ -104,8 +104,9 @@ def test_the_port_may_stand_in_the_environment(served_model: Path, port: str, ex
 def test_a_signal_before_the_service_listens_does_not_end_it(served_model: Path) -> None:
     for seconds in (0.15, 0.4, 0.8, 1.2):
         server = Server(served_model, "--no-page")
+        while not server.holds_back(signal.SIGHUP):  # before Python runs the first line of the service, nothing can
+            time.sleep(0.01)
         end = time.monotonic() + seconds
-        time.sleep(0.15)  # until Python runs the first line of the service, nothing can hold the signal back
         while time.monotonic() < end:
             server.kill(signal.SIGHUP)
             time.sleep(0.05)

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.service import Server
+from tests.support.workbooks import xlsx
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
@@ -131,11 +132,30 @@ def test_a_table_of_movies(page: Page, tmp_path: Path) -> None:
     assert {row["label"] for row in rows} <= {"bad", "average", "good"}
 
 
+def test_a_workbook_says_which_columns_were_read(page: Page, tmp_path: Path) -> None:
+    source = tmp_path / "movies.xlsx"
+    cells = [
+        ["Film", "Plot", "Released", "Studio"],
+        ["Film 1", "A dull noise.", "12 May 1994", "A"],
+        ["Film 2", "", "soon", ""],
+    ]
+    source.write_bytes(xlsx({"Films": cells}))
+    predict_all(page, source)
+    expect(page.locator("#message")).to_contain_text("2 movies rated")
+    expect(page.locator("#message")).to_contain_text("release_date from Released (by its name); 1 value cannot be read")
+    expect(page.locator("#message")).to_contain_text("the first in row 3: 'soon'")
+    expect(page.locator("#message")).to_contain_text("not read: Studio")
+    with page.expect_download() as download:
+        page.locator("a[download]").last.click()
+    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    assert [(row["Film"], row["Studio"]) for row in rows] == [("Film 1", "A"), ("Film 2", "")]
+
+
 def test_a_broken_table_is_refused_with_its_line(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "broken.csv"
-    source.write_text("title,summary\nA,b\nB\n")
+    source.write_text("title,summary\nA,b\nB,c,d\n")
     predict_all(page, source)
-    expect(page.get_by_text("broken.csv line 3: 1 cells, the header has 2")).to_be_visible()
+    expect(page.get_by_text("broken.csv line 3: 3 cells, the header has 2")).to_be_visible()
 
 
 def test_a_table_that_is_too_long_is_refused(page: Page, tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """The service over real HTTP: both contracts, every way to get a request wrong, load, swap and stop."""
 
 import asyncio
+import base64
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ import httpx
 import pytest
 
 from movie_ratings.movies.validation import validated
+from movie_ratings.prediction import bulk
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.explain import explain_in_steps
-from movie_ratings.prediction.steps import Steps
+from movie_ratings.prediction.steps import PART, Steps, finish
 from serving.api import Access, create_app
 from serving.batching import BATCH, LONG, Batcher, BusyError, ModelError
 from serving.service import Service
@@ -112,6 +115,33 @@ def test_a_wrong_request_is_refused_by_the_name_of_its_field(
     if field is not None:
         assert answer["faults"][0]["field"].startswith(field)
         assert answer["detail"].startswith(field)
+
+
+class Payload:
+    """An object that makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._path),)
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/classifier_post"])
+@pytest.mark.parametrize(
+    "kind",
+    ["application/vnd.bentoml+pickle", "application/x-pickle", "application/octet-stream", "application/x-yaml", "*/*"],
+)
+def test_no_content_type_makes_the_service_unpickle_a_body(
+    server: Server, tmp_path: Path, path: str, kind: str
+) -> None:
+    """BentoML CVE-2025-27520: a header of a request chose how its body is decoded."""
+    made = tmp_path / "made"
+    assert pickle.dumps(Payload(made))
+    for body in (pickle.dumps(Payload(made)), base64.b64encode(pickle.dumps(Payload(made)))):
+        headers = {"Content-Type": kind, "Payload-Container": "NdarrayContainer", "Payload-Meta": "{}"}
+        assert server.ask("POST", path, body, **headers)[0] in (400, 422)
+    assert not made.exists()
 
 
 def test_a_body_without_a_length_is_limited_too(server: Server) -> None:
@@ -268,6 +298,23 @@ def test_requests_are_answered_between_the_steps_of_long_work(served_model: Path
     assert order.count("step") == 50
     assert order.count("request") == 3
     assert order[-1] == "step", "the requests did not wait for the end of the long work"
+
+
+def test_a_table_is_encoded_between_pauses_too(served_model: Path) -> None:
+    classifier = Classifier.load(served_model)
+    movies = [VALID] * 200
+    encoded: list[int] = []
+    encode = classifier.encode
+
+    def counted(part: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        encoded.append(len(part))
+        return encode(part)
+
+    classifier.encode = counted  # type: ignore[assignment, method-assign]
+    steps = bulk.predict_in_steps(classifier, movies)
+    next(steps)
+    assert sum(encoded) <= PART
+    assert finish(steps) == classifier.predict_validated(movies)
 
 
 def test_long_work_keeps_the_model_that_it_began_with(served_model: Path) -> None:

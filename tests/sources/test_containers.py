@@ -136,9 +136,9 @@ def test_cells_of_a_workbook_are_those_of_a_csv_file(tmp_path: Path) -> None:
     rows, broken = rows_of(path)
     assert (rows, broken) == (
         [
-            ["", "title", "votes", "rating", "day", "at", "seen"],
-            ["", "A & B", "120", "7.25", "2009-12-10", "2009-12-10 13:30:00", "True"],
-            ["", "C", "", "8", "", "", "False"],
+            ["title", "votes", "rating", "day", "at", "seen"],
+            ["A & B", "120", "7.25", "2009-12-10", "2009-12-10 13:30:00", "True"],
+            ["C", "", "8", "", "", "False"],
         ],
         [],
     )
@@ -161,8 +161,15 @@ def test_workbooks_that_cannot_be_read(tmp_path: Path) -> None:
     assert refused(path) == "empty, expected a row of column names and rows below"
     path.write_bytes(xlsx({"Films": [["title", "title"], ["A", "B"]]}))
     assert refused(path) == "2 columns are called 'title'; rename all but one"
+    sound = xlsx({"Films": [["title"], ["A"]]})
+    # The size of the first member, in the directory.
+    place = sound.index(b"PK\x01\x02") + 24
+    path.write_bytes(sound[:place] + struct.pack("<I", 9) + sound[place + 4 :])
+    assert refused(path) == "damaged at '[Content_Types].xml', or larger than the archive says"
     path.write_bytes(xlsx({"Films": [["title"], ["A"]]})[:-40])
     assert refused(path).startswith("not a readable")
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(999) + "EncryptedPackage".encode("utf-16-le"))
+    assert refused(path) == "encrypted; save the workbook without a password"
     path.write_text(CSV)
     assert refused(path) == "no workbook by its content; name it .csv if it is delimited text"
 
@@ -272,6 +279,14 @@ def test_parquet_that_cannot_be_read(tmp_path: Path) -> None:
     data[100:2000] = bytes(1900)
     path.write_bytes(data)
     assert refused(path).startswith("not a readable file (")
+
+
+def test_parquet_with_text_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    invalid = pa.StringArray.from_buffers(1, pa.py_buffer(struct.pack("<2i", 0, 2)), pa.py_buffer(b"\xffA"))
+    pq.write_table(pa.table({"title": invalid}), path)
+    assert "not a readable file (" in refused(path)
+    assert "UTF8" in refused(path)
 
 
 def test_of_two_columns_with_one_name_the_others_can_be_read(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from movie_ratings.core.errors import UserError
+from movie_ratings.sources.tables import blocks
 from tests.support.tables import rows_of
 
 HEADER = ["Title", "Plot", "RATING"]
@@ -106,6 +108,16 @@ def test_databases_write_backslash_n_for_no_value(tmp_path: Path) -> None:
     assert rows_of(path)[0][1:] == [["A", 'She said "no", \\N', ""], ["", "Two\nlines", "7"]]
 
 
+@pytest.mark.parametrize("end", ["\\", "\\\n", '\\"', '"\\'])
+def test_a_backslash_may_be_the_last_letter_of_a_file(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "t.csv"
+    telling = '"A","She said \\"no\\"",7\n'
+    path.write_text(f'Title,Plot,RATING\n{telling * 3}"B",Two,8{end}')
+    rows, broken = rows_of(path)
+    assert rows[1:4] == [["A", 'She said "no"', "7"]] * 3
+    assert len(rows) + len(broken) == 5
+
+
 def test_a_backslash_before_the_last_quote_is_a_backslash(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('Title,Plot,RATING\n"A","In C:\\films\\",7\n"B","In \\",8\n')
@@ -135,9 +147,26 @@ def test_zero_bytes_break_their_row_alone(tmp_path: Path) -> None:
     assert [row.line for row in broken] == [5, 3]
 
 
+def test_the_name_of_a_column_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('Title,"Release\nDate  (US)"\nA,2001\n')
+    assert rows_of(path)[0] == [["Title", "Release Date (US)"], ["A", "2001"]]
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", ",,\n", "sep=;\n", "\ufeff"])
 def test_a_file_without_names_of_columns_is_empty(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(text)
-    with pytest.raises(Exception, match=r"t\.csv: empty, expected a line of column names"):
+    with pytest.raises(UserError, match=r"t\.csv: empty, expected a line of column names"):
+        rows_of(path)
+
+
+@pytest.mark.parametrize("text", ["{}", "{},Plot\nA,B\n"])
+def test_a_header_that_no_table_has_is_one_line_of_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(blocks, "LONGEST_LINE", 1 << 16)
+    path = tmp_path / "t.csv"
+    path.write_text(text.format("x" * (1 << 22)))
+    with pytest.raises(UserError, match=r"t\.csv: .*more than [\d,]+ bytes"):
         rows_of(path)

@@ -171,6 +171,15 @@ def test_a_data_set_in_a_folder_is_read_like_a_table(read: Read, tmp_path: Path)
     assert "\n" not in str(error.value)
 
 
+def test_the_files_of_a_data_set_that_disagree_are_one_line(read: Read, tmp_path: Path) -> None:
+    Path("mixed").mkdir()
+    pq.write_table(pa.table({"title": ["A"], "plot": ["Story."], "rating": [7.5]}), "mixed/a.parquet")
+    pq.write_table(pa.table({"name": ["B"], "plot": [["Story."]], "score": ["8"]}), "mixed/b.parquet")
+    with pytest.raises(UserError, match=r"fetch\.hub: mixed \(train\): ") as error:
+        read(source="hub", name="mixed")
+    assert "\n" not in str(error.value)
+
+
 def test_only_an_unreadable_title_summary_or_rating_breaks_a_row(
     read: Read, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.training import graph
 from movie_ratings.training.transformer import Transformer
 from stages import export
-from tests.support.builders import read_params, tiny_options
+from tests.support.builders import largest_file, read_params, tiny_options
 from tests.support.checkpoints import deberta_as_on_the_hub, rows, run
 
 MOVIES = [{"title": f"Film {n}", "summary": "story " * (n % 12), "genres": ["Drama"] * (n % 3)} for n in range(40)]
@@ -91,6 +91,12 @@ def test_an_export_that_was_killed_leaves_nothing_once_it_is_repeated(
     assert list(killed.iterdir())
     export.export_checkpoint(trained, killed / "served", rows(40), "fp32")
     assert list(killed.iterdir()) == [killed / "served"]
+
+
+def test_a_disk_without_room_for_the_quantiser_is_one_line(served_model: Path, tmp_path: Path) -> None:
+    with largest_file(300_000), pytest.raises(UserError, match=r"int8\.onnx: File too large$"):
+        graph.quantise(served_model / "model.onnx", tmp_path / "int8.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

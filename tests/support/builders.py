@@ -1,9 +1,12 @@
 """Movies, tables and parameters that tests build for themselves: no network, no real plot, and no torch."""
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +84,17 @@ def tiny_options(raw: dict[str, Any], tiny_model: Path, **changes: Any) -> param
         group, name = key.split("__")
         raw[group][name] = value
     return params.parse(raw)
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond ``size`` bytes, as a full disk would."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def last_line(code: str) -> str:

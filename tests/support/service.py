@@ -53,6 +53,11 @@ class Server:
         """The files that are mapped into the memory of the process: its native libraries (Linux)."""
         return Path(f"/proc/{self._process.pid}/maps").read_text()
 
+    def holds_back(self, number: int) -> bool:
+        """Whether the process ignores or handles a signal (Linux)."""
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines())
+        return bool((int(status["SigIgn"], 16) | int(status["SigCgt"], 16)) >> (number - 1) & 1)
+
     def kill(self, number: int) -> None:
         self._process.send_signal(number)
 

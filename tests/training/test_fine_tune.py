@@ -18,6 +18,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.head import OUTPUTS, Head
@@ -26,12 +27,12 @@ from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS, PLOT, TextFormat, has
 from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.training import answerings, frozen, pretrained, trainer
+from movie_ratings.training import answerings, frozen, preflight, pretrained, trainer
 from movie_ratings.training.dataset import Collator, TrainingDataset, drop_fields, known_fields, vote_weights
 from movie_ratings.training.fine_tune import fine_tune
 from movie_ratings.training.trainer import last_save
 from movie_ratings.training.transformer import Transformer
-from tests.support.builders import learnable
+from tests.support.builders import largest_file, learnable
 from tests.support.checkpoints import THRESHOLDS, deberta_as_on_the_hub, rows, run, serve, splits
 
 Build = Callable[..., Params]
@@ -164,6 +165,39 @@ def test_a_disk_that_fills_up_leaves_no_file(tmp_path: Path, tiny_model: Path, m
     with pytest.raises(UserError, match=r"train\.freeze_layers: the output of the frozen layers takes"):
         frozen.compute_features(pretrained.load_model(str(tiny_model), 0), 1, [[2, 9, 3]], 0, tmp_path / "features.npy")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_torch_that_the_disk_does_not_take_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "optimizer.pt"
+    with (
+        largest_file(4096),
+        pytest.raises(UserError, match=r"optimizer\.pt: (File too large|cannot be written; the disk may be full)$"),
+        storage.whole(place) as temporary,
+    ):
+        torch.save(torch.zeros(100_000), temporary)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "complaint"),
+    [
+        (60_000, "/.graph.scratch/model.onnx: File too large"),
+        (125_000, ": File too large"),  # the weights of a save
+    ],
+)
+def test_a_disk_that_takes_no_more_is_one_line(
+    options: Build, tmp_path: Path, size: int, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if size > 60_000:  # the trial needs more than a save
+        monkeypatch.setattr(preflight, "check", lambda *_: None)
+    with largest_file(size), pytest.raises(UserError) as error:
+        run(options(), tmp_path)
+    (state,) = (tmp_path / "state").iterdir()
+    assert str(error.value) == f"{state}{complaint}"
+    assert not (tmp_path / "checkpoint").exists()
+    run(options(), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "curves", "state"]
 
 
 @pytest.mark.slow

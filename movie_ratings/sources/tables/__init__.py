@@ -1,6 +1,7 @@
-"""Read users' tables as movie records; the sources `files` and `hub` share this package.
+"""Read users' tables as movie records: for the sources `files` and `hub`, and for predictions.
 
-`blocks` cuts a text file into blocks of complete lines, and `delimited` makes `chunks` of rows from the blocks. `table`
-makes chunks from Parquet and JSON lines. `mapping` converts the columns of a chunk to records, and `cells` reads the
-cells that need a reader of their own. `records` combines the steps and reports the broken rows.
+`table` opens a file, whatever its container, and makes `chunks` of rows: `delimited` from text, which `encodings` turns
+into UTF-8 and `blocks` cuts into complete lines; `json_rows`, `sheets` and `parquet` from the other formats. `columns`
+chooses the columns of each field, `convert` converts them, and `cells` reads the cells that need a reader of their own.
+`reader` combines the steps and reports what was read; `records` is the reader as fetch uses it.
 """

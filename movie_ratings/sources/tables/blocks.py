@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from movie_ratings.core.errors import UserError
 from movie_ratings.sources.tables.dialect import Dialect
 
 SAMPLE: Final = 1 << 20  # bytes from which the dialect is detected
@@ -24,20 +25,22 @@ NULL: Final = re.compile(rb"(?:(?<=[,;|\t\r\n])|^)\\N(?=[,;|\t\r\n])")  # a cell
 Bytes = npt.NDArray[np.uint8]
 
 
-class LongLineError(Exception):
+class LongLineError(UserError):
     """A line is longer than `LONGEST_LINE`."""
 
 
 class Block:
     """Complete lines of a file. Where possible, the block ends after a line at which every quote is closed."""
 
-    def __init__(self, text: memoryview, dialect: Dialect):
-        """``rest`` holds the bytes of ``text`` after the last line of the block."""
+    def __init__(self, text: memoryview, dialect: Dialect, ended: bool):
+        """``rest`` holds the bytes of ``text`` after the last line of the block. If the file has ``ended``, the end of
+        ``text`` is the end of a line, even if that line end is escaped.
+        """
         found = np.frombuffer(text, np.uint8)
         # Where characters can be escaped, the quotes and line ends among the escaped ones do not count.
         plain = found if dialect.escape is None else np.frombuffer(ESCAPED.sub(b"__", text), np.uint8)
         quotes = _places(plain, QUOTE)
-        end = last = _after_last_line(plain)
+        end = last = len(plain) if ended else _after_last_line(plain)
         while end and np.searchsorted(quotes, end) % 2:
             end = _after_last_line(plain[: end - 1])
         end = end or last
@@ -97,14 +100,16 @@ class Text:
             end += self._fill(text[end:-1])
             if end == 0:
                 return None
-            if end < len(text) - 1 and text[end - 1] != NEWLINE:
+            ended = end < len(text) - 1
+            if ended and text[end - 1] != NEWLINE:
                 text[end] = NEWLINE
                 end += 1
-            block = Block(text[:end] if self._dialect.escape is None else _without_nulls(text[:end]), self._dialect)
+            found = text[:end] if self._dialect.escape is None else _without_nulls(text[:end])
+            block = Block(found, self._dialect, ended)
             self._held = block.rest
             if len(block.data):
                 return block
-        raise LongLineError
+        raise LongLineError(f"a line of more than {LONGEST_LINE:,} bytes, which no table has")
 
     def lines(self, size: int) -> list[bytes]:
         """The next lines, about ``size`` bytes; an empty list at the end of the file."""

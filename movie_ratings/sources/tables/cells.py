@@ -50,7 +50,7 @@ DURATION: Final = re.compile(
 )
 CLOCK: Final = re.compile(r"(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d)(?::[0-5]\d)?")
 MULTIPLES: Final = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
-STRING: Final = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
+STRING: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*+)'|"((?:[^"\\]|\\.)*+)")""", re.DOTALL)
 BRACKETS: Final = {"[": "]", "(": ")", "{": "}"}
 # What separates names, the most telling mark first.
 MARKS: Final = ("|", ";", "\n", "·", "•", ",", "/")
@@ -73,8 +73,9 @@ def names(text: str) -> list[str]:
 def _named(entries: Sequence[Any]) -> list[str]:
     found = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
     kept = [name for name in (normalise(entry) for entry in found if isinstance(entry, str)) if name]
-    # A list of numbers, or of objects without names, is no list of names.
-    if (entries and not kept) or not all(any(map(str.isalpha, name)) for name in kept):
+    # A list of numbers, or of objects without names, is no list of names; a name may be empty.
+    texts = any(isinstance(entry, str) for entry in found)
+    if (entries and not texts) or not all(any(map(str.isalpha, name)) for name in kept):
         raise ValueError("no names")
     return kept
 
@@ -82,11 +83,8 @@ def _named(entries: Sequence[Any]) -> list[str]:
 def _entries(text: str) -> list[Any]:
     """The entries of a list in brackets."""
     inner = text[1:-1].strip()
-    if text[-1] == BRACKETS[text[0]] and STRING.match(inner):
-        # As numpy prints a list, its texts have only white space between them. Python would join these texts into one.
-        strings = list(STRING.finditer(inner))
-        if not STRING.sub("", inner).strip() and len(strings) > 1:
-            return [found[1] if found[1] is not None else found[2] for found in strings]
+    if text[-1] == BRACKETS[text[0]] and len(strings := _strings(inner)) > 1:
+        return list(strings)
     found: Any
     try:
         found = json.loads(text)
@@ -102,6 +100,21 @@ def _entries(text: str) -> list[Any]:
     if isinstance(found, dict):
         raise ValueError("not a list")
     return sorted(found, key=str) if isinstance(found, set) else list(found)
+
+
+def _strings(text: str) -> list[str]:
+    """The strings of a text in which only white space stands between strings, as numpy prints a list; else nothing.
+
+    Python would join such strings into one.
+    """
+    strings, place = [], 0
+    while place < len(text):
+        found = STRING.match(text, place)
+        if found is None:
+            return []
+        strings.append(found[1] if found[1] is not None else found[2])
+        place = found.end()
+    return strings
 
 
 def rating(text: str, scale: float) -> float:

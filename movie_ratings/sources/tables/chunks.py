@@ -71,6 +71,11 @@ def from_rows(rows: Sequence[Row | Broken], names: Sequence[str]) -> Chunk:
     return Chunk(table, lambda: lines, broken, given if read and len(given) == len(read) else None)
 
 
+def one_line(name: str) -> str:
+    """The name of a column without the line breaks and the repeated spaces that spreadsheets put into it."""
+    return " ".join(name.split())
+
+
 def from_arrow(rows: pa.Table | pa.RecordBatch, first: int) -> Chunk:
     """A chunk of typed rows; ``first`` is the number of the first row."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])

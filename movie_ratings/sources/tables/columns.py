@@ -63,6 +63,8 @@ BY_ROW: Final = (
 # A column that fills its field only if no other column does: people write into it the day on which they saw a film.
 LAST_RESORT: Final = ("date",)
 EXAMPLES: Final = {"title": "name", "summary": "overview", "vote_average": "rating"}  # of columns, in messages
+LISTED: Final = 50  # names of columns in a message
+LONGEST_NAME: Final = 60  # characters of a name in a message
 MOSTLY: Final = 0.9  # share of the values of a column that a field must hold to choose the column by its name
 
 
@@ -111,7 +113,7 @@ def suggested(
             ``parameter``, which is where a user chooses columns.
     """
     found: dict[str, list[Choice]] = {}
-    there = f"it has {', '.join(columns) or 'none'}"
+    there = f"it has {_listed(columns)}"
     for field in fields.names:
         if field in chosen:
             names = chosen[field] if isinstance(chosen[field], list) else [chosen[field]]
@@ -154,6 +156,12 @@ def ranked(choices: Choices, evidence: Evidence) -> tuple[dict[str, list[Choice]
         kept[field] = [choice for choice, *_ in useful][: None if field in BY_ROW else 1]
     used = {name for some in kept.values() for choice in some for name in choice.columns}
     return kept, {name: reason for name, reason in lost.items() if name not in used}
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """The names of columns in one line, of very many the first ones."""
+    names = [" ".join(name.split())[:LONGEST_NAME] for name in columns[:LISTED]]
+    return (", ".join(names) or "none") + (f" and {len(columns) - LISTED} more" if len(columns) > LISTED else "")
 
 
 def _chosen(field: str, names: Sequence[str], rule: str) -> list[Choice]:

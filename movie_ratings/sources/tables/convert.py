@@ -32,6 +32,8 @@ UNKNOWN: Final = frozenset((
     "#null!",
 ))  # fmt: skip
 NAMES: Final = pa.list_(pa.string())
+LONGEST: Final = 200  # characters of a number, a date or the code of a language
+LONGEST_LIST: Final = 500_000  # characters of a list, such as the cast of a film with all that is known of each member
 LONGEST_RUNTIME: Final = 2**31 - 1  # minutes: the largest number of the record's type
 
 PLAIN_DAY: Final = r"^\d{4}-\d\d-\d\d$"
@@ -103,7 +105,9 @@ class Converter:
             ratings = len(rows) - found["vote_average"].null_count
             beyond = pc.sum(pc.greater(found["vote_average"], self._scale)).as_py() or 0
             largest = pc.max(found["vote_average"]).as_py() or 0.0
-            found["vote_average"] = pc.multiply(found["vote_average"], 10 / self._scale)
+            if self._scale != 10:
+                # In this order: 41 of 100 is 4.1, and 41 * 0.1 is not.
+                found["vote_average"] = pc.divide(pc.multiply(found["vote_average"], 10.0), self._scale)
         if "title" in found and "release_date" not in found:
             found["title"], found["release_date"] = _year_of_title(found["title"])
         found["source"] = pa.repeat(self._source, len(rows))
@@ -289,7 +293,11 @@ def _with_the_odd(text: pa.Array, plain: str, type_: pa.DataType, read: Callable
 
 
 def _by_spelling(column: pa.Array, read: Callable[[str], Any], type_: pa.DataType) -> Read:
-    """Apply ``read`` to each value; ``read`` raises ValueError for a value that it cannot read."""
+    """Apply ``read`` to each value; ``read`` raises ValueError for a value that it cannot read.
+
+    A value of more than `LONGEST` characters is not read: reading it could take minutes.
+    """
+    longest = LONGEST_LIST if pa.types.is_list(type_) else LONGEST
     # A column holds few distinct texts in many rows: each distinct text is read once.
     spellings = column.cast(pa.string()).dictionary_encode()
     known: list[Any] = []
@@ -297,6 +305,8 @@ def _by_spelling(column: pa.Array, read: Callable[[str], Any], type_: pa.DataTyp
     for code, spelling in enumerate(spellings.dictionary.to_pylist()):
         text = spelling.strip()
         try:
+            if len(text) > longest:
+                raise ValueError("too long")
             known.append(None if text.lower() in UNKNOWN else read(text))
         except (ValueError, OverflowError):
             known.append(None)

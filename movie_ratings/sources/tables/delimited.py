@@ -20,7 +20,7 @@ import pyarrow.csv
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.sources.tables.blocks import LONGEST_LINE, Block, LongLineError, Text
-from movie_ratings.sources.tables.chunks import CHUNK, Broken, Chunk, Part, Row, Size, from_rows
+from movie_ratings.sources.tables.chunks import CHUNK, Broken, Chunk, Part, Row, Size, from_rows, one_line
 from movie_ratings.sources.tables.dialect import Dialect, dialect
 
 HEAD: Final = 1 << 16  # bytes
@@ -47,7 +47,7 @@ class Delimited:
         filled = (row for row in rows if any(cell.strip() for cell in row))
         if self._dialect.announced:
             next(filled, None)
-        self._header = [name.strip() for name in next(filled, [])]
+        self._header = [one_line(name) for name in next(filled, [])]
         self._text.give_back(lines.left())
         self._line = lines.line
         if not self._header:

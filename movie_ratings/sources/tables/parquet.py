@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from movie_ratings.sources.tables.chunks import CHUNK, Part, Size, from_arrow
+from movie_ratings.sources.tables.chunks import CHUNK, Chunk, Part, Size, from_arrow
 
 
 class ParquetRows:
@@ -31,5 +31,11 @@ class ParquetRows:
         """The columns ``names``, as they are typed."""
         first = 1
         for batch in self._file.iter_batches(batch_size=self._size.rows, columns=list(names)):
-            yield functools.partial(from_arrow, batch, first)
+            yield functools.partial(_checked, batch, first)
             first += batch.num_rows
+
+
+def _checked(batch: pa.RecordBatch, first: int) -> Chunk:
+    """The rows of a batch. pyarrow does not check by itself that texts are valid UTF-8."""
+    batch.validate(full=True)
+    return from_arrow(batch, first)

@@ -5,35 +5,36 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from movie_ratings.core.errors import UserError, first_line
-from movie_ratings.sources.tables.chunks import CHUNK, Part, Row, from_rows
+from movie_ratings.sources.tables.chunks import CHUNK, Part, Row, Size, from_rows, one_line
 
-LARGEST: Final = 1 << 30  # bytes of a workbook, unpacked
+ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")  # a stream of an encrypted workbook
+LARGEST: Final = 64  # times the bytes of a chunk: the largest workbook, unpacked
 
 
 class SheetRows:
     """The rows of one sheet of a workbook. The first row that is not empty names the columns."""
 
-    def __init__(self, file: Any, sheet: str | None):
+    def __init__(self, file: Any, sheet: str | None, size: Size = CHUNK):
         """Without ``sheet``, the first sheet that holds at least a row below its column names is read.
 
         Raises:
             UserError: the workbook cannot be read, or lacks the sheet, or the sheet is empty.
         """
-        names, cells = _workbook(file.read())
+        names, cells = _workbook(file.read(), LARGEST * size.bytes)
         if sheet is not None and sheet not in names:
             raise UserError(f"no sheet {sheet!r}; the workbook has {', '.join(names) or 'none'}")
         for name in [sheet] if sheet is not None else names:
-            rows = [(number, row) for number, row in enumerate(cells(name), 1) if any(cell != "" for cell in row)]
-            if len(rows) > 1:
+            rows = ((number, row) for number, row in enumerate(cells(name), 1) if any(cell != "" for cell in row))
+            if len(first := list(islice(rows, 2))) == 2:
                 break
         else:
             raise UserError("empty, expected a row of column names and rows below")
-        (_, header), *self._rows = rows
-        self._header = [_text(cell).strip() for cell in header]
+        self._header = [one_line(_text(cell)) for cell in first[0][1]]
+        self._rows = chain(first[1:], rows)
 
     def columns(self) -> list[str]:
         """The names in the header."""
@@ -47,19 +48,30 @@ class SheetRows:
             yield functools.partial(from_rows, some, names)
 
 
-def _workbook(data: bytes) -> tuple[list[str], Any]:
-    """The names of the sheets, and a function that returns the rows of a sheet, equally long, from its first row on."""
+def _workbook(data: bytes, most: int) -> tuple[list[str], Any]:
+    """The names of the sheets, and a function that yields the rows of a sheet, equally long, from its first row on."""
     # Imported on demand: few tables are workbooks.
     import python_calamine
 
+    if ENCRYPTED in data:
+        raise UserError("encrypted; save the workbook without a password")
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(info.file_size for info in archive.infolist())
-        if size > LARGEST:
-            raise UserError(f"a workbook of {size:,} bytes, more than {LARGEST:,}; save the sheet as CSV")
+            if size > most:
+                raise UserError(f"a workbook of {size:,} bytes, more than {most:,}; save the sheet as CSV")
+            # The library does not stop at the sizes in the directory; here a member that is larger is damaged.
+            if damaged := archive.testzip():
+                raise UserError(f"damaged at {damaged!r}, or larger than the archive says")
     workbook = _guarded(python_calamine.CalamineWorkbook.from_filelike, io.BytesIO(data))
     sheets = [sheet.name for sheet in workbook.sheets_metadata if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet]
-    return sheets, lambda name: _guarded(lambda: workbook.get_sheet_by_name(name).to_python(skip_empty_area=False))
+
+    def cells(name: str) -> Iterator[list[Any]]:
+        rows = _guarded(lambda: workbook.get_sheet_by_name(name).iter_rows())
+        while (row := _guarded(lambda: next(rows, None))) is not None:
+            yield row
+
+    return sheets, cells
 
 
 def _guarded(read: Any, *arguments: Any) -> Any:

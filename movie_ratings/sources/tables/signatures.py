@@ -34,7 +34,7 @@ def mistaken(head: bytes, kind: str) -> str | None:
         return "a pointer of Git LFS, not the table itself; fetch the table with git lfs pull"
     if WEB_PAGE.match(head.removeprefix(b"\xef\xbb\xbf")):
         return "a web page or XML, not a table; download the file itself"
-    if head.startswith(b"PK\x03\x04") and kind != "workbook":
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and kind != "workbook":
         # The members of a workbook have these names.
         if any(name in head for name in (b"[Content_Types].xml", b"xl/", b"mimetypeapplication/vnd.oasis")):
             return "a workbook by its content; name it .xlsx, or .ods if it is of OpenDocument"

@@ -153,7 +153,7 @@ class Table:
             if self._kind == "parquet":
                 yield ParquetRows(file, self.size)
             elif self._kind == "workbook":
-                yield SheetRows(file, self.sheet)
+                yield SheetRows(file, self.sheet, self.size)
             else:
                 text = Utf8(file, self._found[0] if self._found else self.encoding)
                 yield self._rows(text)

@@ -1,6 +1,9 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --constraint constraints.txt
+WORKERS ?= 2
+# Each file is run by one process, which builds the fixtures of its module once; tests/conftest.py sorts the files.
+PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-all repro test test-fast check lint fmt constraints wheel study benchmark
@@ -22,11 +25,11 @@ setup-all: setup  ## setup, and what Ray and remotes on S3 need
 repro: setup  ## run the pipeline: fetch, clean, explore, split, baseline, train, export, evaluate, report
 	dvc repro
 
-test: setup  ## run all tests
-	python -m pytest
+test: setup  ## run all tests, in WORKERS=2 processes
+	$(PYTEST)
 
-test-fast: setup  ## run the tests that are not marked slow: two to three minutes on two cores
-	python -m pytest -m "not slow"
+test-fast: setup  ## run the tests that are not marked slow: about a minute on two cores
+	$(PYTEST) -m "not slow"
 
 check: lint test-fast  ## lint and test-fast: run this before each commit
 

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.params import Params
@@ -19,6 +22,20 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("any-machine", deadline=None)
 hypothesis.settings.load_profile("any-machine")
+
+BuiltOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The name of bytes that are no text: those of an archive hold the time, and processes must agree on names."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and not val.isascii() else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes run the files, those of many slow tests come first, so that all end together."""
+    if hasattr(config, "workerinput"):
+        slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture
@@ -34,29 +51,54 @@ def options(raw_params: dict[str, Any], tiny_model: Path) -> Callable[..., Param
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(built_once: BuiltOnce) -> Path:
     """A BERT of two layers and its tokenizer, in a folder as on the hub."""
-    # Imported here, as below: torch and transformers take seconds, which the tests without a model need not wait.
-    from tests.support.checkpoints import bert_as_on_the_hub
 
-    return bert_as_on_the_hub(tmp_path_factory.mktemp("tiny-bert"))
+    def build(folder: Path) -> None:
+        # Imported here, as below: torch and transformers take seconds, which the tests without a model need not wait.
+        from tests.support.checkpoints import bert_as_on_the_hub
+
+        bert_as_on_the_hub(folder)
+
+    return built_once("tiny-bert", build)
 
 
 @pytest.fixture(scope="session")
-def served_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served_model(tiny_model: Path, built_once: BuiltOnce) -> Path:
     """A served folder that all tests share: copy it to change it."""
-    from movie_ratings.training.dataset import Data
-    from movie_ratings.training.fine_tune import fine_tune
-    from tests.support.checkpoints import serve
 
-    folder = tmp_path_factory.mktemp("trained")
-    known = {"year": 1994, "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"]}
-    first, *others = learnable(52)  # one of which all is known, so that the model reads every field
-    rows = labelled([first | known, *others])
-    train, validation = rows.slice(0, 32), rows.slice(32)
-    options = tiny_options(read_params(), tiny_model)
-    fine_tune(Data(train, validation, Thresholds(5.0, 7.0), {}), options, folder / "state", folder / "checkpoint")
-    return serve(folder / "checkpoint")
+    def build(folder: Path) -> None:
+        from movie_ratings.training.dataset import Data
+        from movie_ratings.training.fine_tune import fine_tune
+        from tests.support.checkpoints import serve
+
+        known = {"year": 1994, "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"]}
+        first, *others = learnable(52)  # one of which all is known, so that the model reads every field
+        rows = labelled([first | known, *others])
+        train, validation = rows.slice(0, 32), rows.slice(32)
+        options = tiny_options(read_params(), tiny_model)
+        fine_tune(Data(train, validation, Thresholds(5.0, 7.0), {}), options, folder / "state", folder / "checkpoint")
+        serve(folder / "checkpoint")
+
+    return built_once("trained", build) / "movie-rating"
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> BuiltOnce:
+    """Gives the folder of a name, which is built once, though several processes run tests."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, build: Callable[[Path], None]) -> Path:
+        found = shared / name
+        with FileLock(f"{found}.lock"):
+            if not found.exists():
+                half = Path(tempfile.mkdtemp(dir=shared))
+                build(half)
+                half.rename(found)
+        return found
+
+    return folder
 
 
 @pytest.fixture

@@ -58,11 +58,13 @@ def test_how_many_are_read_at_a_time_does_not_show(described: Path, monkeypatch:
 
 
 def test_of_a_large_table_the_texts_of_a_spread_are_measured(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore.explore()
+    shortest = [count > 0 for count in table("text_length")["movies"]].index(True)
     monkeypatch.setattr(explore, "MEASURED", 5)
     explore.explore()
     lengths = table("text_length")
     assert lengths["movies"].sum() == 5
-    assert lengths["movies"][0] > 0  # the first movie has the shortest text, the last the longest
+    assert lengths["movies"][shortest] > 0  # the first movie has the shortest text, the last the longest
     assert lengths["movies"][-1] > 0
     assert lengths["tokens_from"][-1] >= 32
     assert "Measured on 5 of them" in Path(EXPLORE_PAGE).read_text()

@@ -19,7 +19,7 @@ from tests.support.workbooks import xlsx
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 # Two cores may be busy with other things.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 pytestmark = [

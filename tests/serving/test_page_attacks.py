@@ -268,7 +268,7 @@ def test_a_full_queue_refuses_at_once_and_nobody_waits_for_minutes(server: Serve
     while join(server, events["movie"], movie(), "honest")[0] == 503:
         time.sleep(0.2)
     assert result(server, "honest")["success"]
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_the_published_model_gives_the_classes_whatever_it_was_trained_for(
 ) -> None:
     # Without the linear part, the published transformer can predict what the served model predicts.
     chosen = options(train__objective=objective, train__epochs=12, train__soft_labels=0.0, linear__use=False)
-    run(chosen, workspace, count=60)
+    run(chosen, workspace, count=120)  # 60 teach some of the objectives too little
     prepare(workspace / "checkpoint", serve(workspace / "checkpoint"))
     assert publish.main(["me/movies", "--dry-run"]) == 0
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import processors
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from movie_ratings.movies.text import normalise
-from tests.support.builders import learnable
+from tests.support.vocabulary import word_pieces
 
 SHAPE: Final[Mapping[str, Any]] = {
     "hidden_size": 32,
@@ -86,7 +85,6 @@ def build(folder: Path, name: str) -> Path:
     pad = {"pad_token_id": tokenizer.pad_token_id} if tokenizer.pad_token else {}
     config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **{**ends, **pad, **shape})
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -95,11 +93,7 @@ def build(folder: Path, name: str) -> Path:
 def _tokenizer(special: tuple[str, ...]) -> PreTrainedTokenizerFast:
     """A word-piece tokenizer with these special tokens in this order; a single one ends texts and is no padding."""
     unknown = next((token for token in special if "unk" in token.lower()), special[0])
-    tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    words = [normalise(f"{movie['title']} {movie['summary']}") for movie in learnable(200)]
-    tokenizer.train_from_iterator(words, trainers.WordPieceTrainer(vocab_size=300, special_tokens=list(special)))
+    tokenizer = word_pieces(special, unknown)
     if len(special) == 1:
         return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[0])
     first, last = ("[CLS]", "[SEP]") if special == BERT else ("<s>", "</s>")

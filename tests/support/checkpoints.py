@@ -1,8 +1,6 @@
 """Checkpoints that tests build and train: a tiny BERT and a tiny DeBERTa, both as folders on the hub."""
 
 import json
-import string
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import sentencepiece
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import processors
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -27,21 +25,17 @@ from movie_ratings.training.dataset import Data
 from movie_ratings.training.fine_tune import fine_tune
 from stages.export import export_checkpoint
 from tests.support.builders import frame, labelled, learnable
+from tests.support.vocabulary import word_pieces
 
 THRESHOLDS = Thresholds(5.0, 7.0)
+
+# One thread is faster than two on matrices this small.
+torch.set_num_threads(1)
 
 
 def bert_as_on_the_hub(folder: Path) -> Path:
     """A BERT of two layers and its tokenizer."""
-    words = Counter(word for m in learnable(200) for word in f"{m['title']} {m['summary']}".lower().split())
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    pieces = [*string.ascii_lowercase, *string.digits, *string.punctuation]
-    tokens = [*special, *pieces, *(f"##{piece}" for piece in pieces), *(word for word, _ in words.most_common(200))]
-    # Numbered here, since a trainer of tokenizers builds another vocabulary in each run.
-    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer = word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], "[UNK]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -54,8 +48,6 @@ def bert_as_on_the_hub(folder: Path) -> Path:
         mask_token="[MASK]",
     ).save_pretrained(folder)
     torch.manual_seed(0)
-    # One thread is faster than two on matrices this small.
-    torch.set_num_threads(1)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=32,

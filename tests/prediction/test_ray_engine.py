@@ -1,5 +1,6 @@
 """Prediction with Ray Data: two workers predict what one process predicts, even if one of them is killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,15 +29,13 @@ def start(output: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*COMMAND, "--output", output], env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def workers() -> list[int]:
-    """The processes of Ray's workers that hold a model."""
+def workers(process: int) -> list[int]:
+    """The processes of Ray's workers that hold a model, started by this process alone."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"_Worker" in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
+    for child in psutil.Process(process).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "_Worker" in " ".join(child.cmdline()):
+                found.append(child.pid)
     return found
 
 
@@ -49,7 +49,7 @@ def test_same_rows_and_answers_as_one_process_though_a_worker_is_killed(trained:
     def kill() -> None:
         until = time.monotonic() + 60
         while not killed and time.monotonic() < until and process.poll() is None:
-            if found := workers():
+            if found := workers(process.pid):
                 time.sleep(1)
                 os.kill(found[0], signal.SIGKILL)
                 killed.append(found[0])

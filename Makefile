@@ -28,7 +28,7 @@ repro: setup  ## run the pipeline: fetch, clean, explore, split, baseline, train
 test: setup  ## run all tests, in WORKERS=2 processes
 	$(PYTEST)
 
-test-fast: setup  ## run the tests that are not marked slow: about a minute on two cores
+test-fast: setup  ## run the tests that are not marked slow: about half of the time of test
 	$(PYTEST) -m "not slow"
 
 check: lint test-fast  ## lint and test-fast: run this before each commit

@@ -171,7 +171,7 @@ def _columns(given: Sequence[str]) -> dict[str, Any]:
         if not equals or field not in FIELDS.names:
             expected = ", ".join(FIELDS.names)
             raise UserError(f"--column {each}: expected FIELD=COLUMN, where FIELD is one of {expected}")
-        mapping[field] = [*mapping.get(field, []), column] if column else None
+        mapping[field] = [*(mapping.get(field) or []), column] if column else None
     return mapping
 
 

@@ -250,7 +250,7 @@ def test_columns_of_other_names_are_chosen_on_the_command_line(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("a.csv").write_text("Werk,Inhalt,A1,A2,Genres\nHarbour,A pilot leaves home.,B C,D E,Crime\n")
-    choice = ["title=Werk", "summary=Inhalt", "cast=A1", "cast=A2", "genres="]
+    choice = ["title=Werk", "summary=Inhalt", "cast=", "cast=A1", "cast=A2", "genres="]
     assert predict.main(["--input", "a.csv", "--json", *(f"--column={each}" for each in choice)]) == 0
     movie = {"title": "Harbour", "summary": "A pilot leaves home.", "cast": ["B C", "D E"]}
     expected = Classifier.load(trained).predict([movie])[0]

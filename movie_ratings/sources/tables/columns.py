@@ -47,6 +47,8 @@ KNOWN: Final[Mapping[str, Sequence[str]]] = {
     "popularity": ("popularity",),
     "adult": ("adult", "isadult"),
 }  # fmt: skip
+# An id of these columns identifies a film wherever it stands. A bare "id" may be the number of the row.
+GLOBAL_IDS: Final = ("tmdbid", "imdbid", "imdbtitleid", "tconst")
 # Numbered columns with one name each: Star1, Star2, …
 NUMBERED: Final = {
     "cast": ("star", "actor", "cast", "lead"),
@@ -65,6 +67,7 @@ LAST_RESORT: Final = ("date",)
 EXAMPLES: Final = {"title": "name", "summary": "overview", "vote_average": "rating"}  # of columns, in messages
 LISTED: Final = 50  # names of columns in a message
 LONGEST_NAME: Final = 60  # characters of a name in a message
+BY_NAME: Final = "by its name"  # the rule of a choice that nobody made
 MOSTLY: Final = 0.9  # share of the values of a column that a field must hold to choose the column by its name
 
 
@@ -171,23 +174,30 @@ def _chosen(field: str, names: Sequence[str], rule: str) -> list[Choice]:
 
 
 def _by_name(field: str, columns: Sequence[str]) -> list[Choice]:
-    plain = [(re.sub(r"[\W_]+", "", column).casefold(), column) for column in columns]
-    found = [
-        Choice((column,), "by its name")
-        for name in KNOWN[field]
-        for given, column in plain
-        if given == name and not (name in LAST_RESORT and any(given in KNOWN[field][:-1] for given, _ in plain))
-    ]
+    given = [(plain(column), column) for column in columns]
+    named = [(name, column) for name in KNOWN[field] for found, column in given if found == name]
+    firm = [column for name, column in named if name not in LAST_RESORT]
+    choices = [Choice((column,), BY_NAME) for column in firm or [column for _, column in named]]
     for stem in NUMBERED.get(field, ()):
-        numbered = [column for given, column in plain if re.fullmatch(rf"{stem}s?(name)?\d+|{stem}\d+name", given)]
+        numbered = [column for found, column in given if re.fullmatch(rf"{stem}s?(name)?\d+|{stem}\d+name", found)]
         if len(numbered) > 1:
-            found.append(Choice(tuple(numbered), "by their names"))
-    return found
+            choices.append(Choice(tuple(numbered), "by their names"))
+    return choices
 
 
 def is_language(choice: Choice) -> bool:
     """Whether the choice is a column ``language``: it holds the code of the original language, or spoken languages."""
-    return choice.rule == "by its name" and [name.strip().casefold() for name in choice.columns] == ["language"]
+    return choice.rule == BY_NAME and plain(choice.columns[0]) == "language"
+
+
+def is_global_id(choice: Choice) -> bool:
+    """Whether the ids of the choice identify films in every table: a person chose the column, or its name says so."""
+    return choice.rule != BY_NAME or plain(choice.columns[0]) in GLOBAL_IDS
+
+
+def plain(column: str) -> str:
+    """The name of a column as `KNOWN` has it."""
+    return re.sub(r"[\W_]+", "", column).casefold()
 
 
 def _what(field: str) -> str:

@@ -19,8 +19,6 @@ from movie_ratings.sources.tables.columns import Choice, Fields
 from movie_ratings.sources.tables.convert import Converted, Converter
 
 SAMPLE: Final = 10_000  # rows from which a choice among columns is made
-# An id of these columns identifies a film wherever it stands. A bare "id" may be the number of the row.
-GLOBAL_IDS: Final = ("tmdbid", "imdbid", "imdbtitleid", "tconst")
 
 
 class Tabular(Protocol):
@@ -136,6 +134,8 @@ class Reader:
             UserError: the table cannot be read, or has no column for a field that it must have.
         """
         self._table, self._options = table, options
+        # One answer for each column: it can take a reading of the whole table.
+        self._day_first = functools.cache(self._is_day_first)
         self.names = table.columns()
         try:
             suggested = columns.suggested(self.names, options.mapping, options.fields, options.parameter)
@@ -144,9 +144,8 @@ class Reader:
         first = self._sample(suggested)
         lost: dict[str, str] = {}
         if first is not None:
-            converter = self._converter(suggested)
-            evidence = lambda name, choice: converter.readable(name, choice, first)  # noqa: E731
-            suggested, lost = columns.ranked(suggested, evidence)
+            readable = functools.partial(self._converter(suggested).readable, rows=first)
+            suggested, lost = columns.ranked(suggested, readable)
             if not self._identifies(suggested, first):
                 lost |= dict.fromkeys(suggested.pop("id")[0].columns, "its numbers do not identify a film")
         self.choices = suggested
@@ -181,13 +180,13 @@ class Reader:
         broken = list(chunk.broken)
         if found.broken:
             lines = chunk.lines()
-            title = self.choices.get("title", self.choices.get("summary", [Choice((self.names[0],), "")]))[0].columns[0]
-            broken += [Broken(lines[row], reason, str(chunk.rows[title][row])) for row, reason in found.broken.items()]
+            text = chunk.rows[(self.choices.get("title") or self.choices["summary"])[0].columns[0]]
+            broken += [Broken(lines[row], reason, str(text[row])) for row, reason in found.broken.items()]
         return found, sorted(broken, key=lambda row: row.line)
 
     def _converter(self, choices: columns.Choices) -> Converter:
         options = self._options
-        return Converter(options.source, choices, options.fields, options.scale, functools.cache(self._day_first))
+        return Converter(options.source, choices, options.fields, options.scale, self._day_first)
 
     def _sample(self, choices: columns.Choices) -> pa.Table | None:
         """The first rows of the columns among which a choice is to be made; None if there is no choice."""
@@ -208,15 +207,12 @@ class Reader:
 
     def _identifies(self, choices: columns.Choices, rows: pa.Table) -> bool:
         """Whether the ids of the table are ids of films; also if the table has none."""
-        if "id" not in choices or choices["id"][0].rule != "by its name":
+        if "id" not in choices or columns.is_global_id(choices["id"][0]):
             return True
-        (column,) = choices["id"][0].columns
-        if "".join(filter(str.isalnum, column)).casefold() in GLOBAL_IDS:
-            return True
-        given = rows[column].drop_null()
+        given = rows[choices["id"][0].columns[0]].drop_null()
         return not self._options.shares_ids and len(given.unique()) == len(given)
 
-    def _day_first(self, column: str) -> bool:
+    def _is_day_first(self, column: str) -> bool:
         """Whether 3/4/2005 is the third of April: decided by the dates of the column that have only one meaning.
 
         Without such dates, 3.4.2005 is read with the day first, and 3/4/2005 and 3-4-2005 with the month first.

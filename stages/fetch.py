@@ -80,8 +80,10 @@ def describe(paths: Sequence[Path] | None) -> None:
         UserError: fetch could not read one of the tables.
     """
     problem = None
-    for table, source, chosen in selected.tables_of(params.load().fetch, paths):
-        found, prevents = records.described(table, source, chosen)
+    tables = list(selected.tables_of(params.load().fetch, paths))
+    together = paths is None and len(tables) > 1  # fetch reads those of params.yaml into the same movies
+    for table, source, chosen in tables:
+        found, prevents = records.described(table, source, chosen, together)
         print("\n".join(found.lines()))
         problem = problem or prevents
     if problem:

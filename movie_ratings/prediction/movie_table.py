@@ -13,7 +13,7 @@ from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from movie_ratings.sources.tables.chunks import SMALL, Chunk
 from movie_ratings.sources.tables.columns import Fields
 from movie_ratings.sources.tables.reader import Options, Reader, TableReport
-from movie_ratings.sources.tables.table import tables
+from movie_ratings.sources.tables.table import reading, require_distinct, tables
 
 # Of the movie record: the fields from which the fields of a request follow. A table needs a title or a summary.
 FIELDS: Final = Fields(
@@ -64,9 +64,8 @@ class MovieTable:
         self._reader = Reader(self._table, Options("predict", FIELDS, mapping or {}, parameter))
         self.report: TableReport = self._reader.report()
         self.columns = self._reader.names
-        twice = next((column for column in self.columns if self.columns.count(column) > 1), None)
-        if twice is not None:
-            raise UserError(f"{self._table}: two columns are named {twice!r}")
+        with reading(self._table):
+            require_distinct(self.columns, self.columns)
 
     def __str__(self) -> str:
         return str(self._table)

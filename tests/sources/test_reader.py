@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from movie_ratings import params
 from movie_ratings.core.errors import UserError
@@ -125,6 +126,29 @@ def test_the_rows_of_two_tables_that_number_their_rows_are_all_different_movies(
     batches = selected.batches(params.parse(raw_params).fetch, FetchReport())
     ids = [row["id"] for row in pa.Table.from_batches(list(batches), MOVIE).to_pylist()]
     assert len(set(ids)) == 6
+
+
+def test_a_dry_run_says_what_fetch_does_with_the_ids_of_two_tables(
+    raw_params: dict[str, Any], workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for table in ("one", "two"):
+        written(Path(f"{table}.csv"), {"id": 1} | FILM)
+    raw_params["fetch"] |= {"source": "files"}
+    raw_params["fetch"]["files"]["paths"] = ["one.csv", "two.csv"]
+    YAML().dump(raw_params, Path("params.yaml"))
+    assert fetch.main(["--dry-run"]) == 0
+    assert capsys.readouterr().out.count("not read: id (its numbers do not identify a film)") == 2
+    assert fetch.main(["--describe", "one.csv", "two.csv"]) == 0
+    assert capsys.readouterr().out.count("from id (by its name)") == 2
+
+
+def test_a_header_without_end_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("title," + ",".join(map(str, range(400_000))) + "\nA\n")
+    start = time.process_time()
+    with pytest.raises(UserError, match=r"t\.csv: 400,001 columns, more than 1,000; leave out"):
+        MovieTable(path)
+    assert time.process_time() - start < 10
 
 
 def test_what_was_read_is_reported(tmp_path: Path) -> None:

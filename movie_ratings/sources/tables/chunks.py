@@ -10,15 +10,19 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Size:
-    """How much of a table is read at once: rows of typed formats, about so many bytes of text formats."""
+    """How much of a table is read at once: rows of typed formats, about so many bytes of text formats.
+
+    ``columns`` is the most columns that a table may have.
+    """
 
     rows: int
     bytes: int
+    columns: int = 10_000
 
 
 CHUNK: Final = Size(rows=10_000, bytes=16 << 20)
 # Less memory, more time: for tables of unknown origin, which may be made to be expensive.
-SMALL: Final = Size(rows=1_000, bytes=1 << 20)
+SMALL: Final = Size(rows=1_000, bytes=1 << 20, columns=1_000)
 
 
 class Row(NamedTuple):

@@ -71,15 +71,17 @@ def batches(
     require_few_broken(source, report, params.max_bad_share)
 
 
-def described(table: Tabular, source: str, params: FromTables) -> tuple[TableReport, str | None]:
+def described(table: Tabular, source: str, params: FromTables, shares_ids: bool) -> tuple[TableReport, str | None]:
     """The report of a table that is read to its end and not kept, and what prevents fetch from reading the table.
+
+    ``shares_ids`` is that of `Options`.
 
     Raises:
         UserError: the table cannot be read at all.
     """
     parameter = f"fetch.{source}.mapping"
     every = Fields(FIELDS.names, needed=())
-    reader = Reader(table, Options(source, every, params.mapping, parameter, params.rating_scale))
+    reader = Reader(table, Options(source, every, params.mapping, parameter, params.rating_scale, shares_ids))
     found = reader.report()
     for part in reader.parts():
         chunk = part()

@@ -24,6 +24,7 @@ class SheetRows:
         Raises:
             UserError: the workbook cannot be read, or lacks the sheet, or the sheet is empty.
         """
+        self._size = size
         names, cells = _workbook(file.read(), LARGEST * size.bytes)
         if sheet is not None and sheet not in names:
             raise UserError(f"no sheet {sheet!r}; the workbook has {', '.join(names) or 'none'}")
@@ -44,7 +45,7 @@ class SheetRows:
         """The columns ``names``. An empty cell is an empty text."""
         places = [self._header.index(name) for name in names]
         rows = (Row(number, [_text(row[place]) for place in places]) for number, row in self._rows)
-        while some := list(islice(rows, CHUNK.rows)):
+        while some := list(islice(rows, self._size.rows)):
             yield functools.partial(from_rows, some, names)
 
 

@@ -6,6 +6,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,7 +114,7 @@ class Table:
             UserError: as `parts`.
         """
         with self._opened() as rows:
-            return rows.columns()
+            return self._few(rows.columns())
 
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
         """The columns ``names`` of all rows, in order. A row that is too short for the columns ``needed`` is broken.
@@ -127,14 +128,14 @@ class Table:
         """
         with self._opened() as rows:
             if self._kind != "json":
-                columns = rows.columns()
-                for name in names:
-                    if name not in columns:
-                        raise KeyError(name)
-                    if columns.count(name) > 1:
-                        raise UserError(f"{columns.count(name)} columns are called {name!r}; rename all but one")
+                require_distinct(self._few(rows.columns()), names)
             for part in rows.parts(names, needed):
                 yield functools.partial(self._read, part)
+
+    def _few(self, columns: list[str]) -> list[str]:
+        if len(columns) > self.size.columns:
+            raise UserError(f"{len(columns):,} columns, more than {self.size.columns:,}; leave out those without use")
+        return columns
 
     def _read(self, part: Part) -> Chunk:
         with reading(self):
@@ -194,6 +195,21 @@ def tables(path: Path, encoding: str = AUTO) -> list[Table]:
         missing = path.relative_to(archive).as_posix()
         raise UserError(f"{archive}: no table {missing!r} in this archive; it has {', '.join(names)}")
     return [Table(archive, member.as_posix(), sheet, encoding)]
+
+
+def require_distinct(columns: Sequence[str], names: Sequence[str]) -> None:
+    """Check that each of ``names`` is the name of one column.
+
+    Raises:
+        KeyError: no column has one of the names, which no caller asks for.
+        UserError: two columns have one of the names.
+    """
+    counts = Counter(columns)
+    for name in names:
+        if name not in counts:
+            raise KeyError(name)
+        if counts[name] > 1:
+            raise UserError(f"{counts[name]} columns are called {name!r}; rename all but one")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ class Training:
         """The file of what it answered, named by all that the answers depend on."""
         relevant = self.options.model_dump(include={"model", "text", "train"})
         rows = [part.tolist() for part in (self.fold.train, self.fold.validation, self.fold.test)]
-        key = json.dumps([relevant, rows, FORMAT, storage.sha256(CLEAN)], sort_keys=True)
+        key = json.dumps([relevant, rows, FORMAT, _content(tuple(self.options.text.fields))], sort_keys=True)
         return WORK / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
     def logits(self) -> Tables:
@@ -89,6 +90,13 @@ def train_all(trainings: Sequence[Training], jobs: int) -> None:
         for done in as_completed([pool.submit(training.run) for training in open_ones]):
             done.result()
             progress.update()
+
+
+@cache
+def _content(fields: tuple[str, ...]) -> str:
+    """A hash of what a transformer reads of the movies: these fields, and the ratings with their votes."""
+    table = add_year(parquet.read_table(CLEAN, MOVIE)).select([*fields, "vote_average", "vote_count"])
+    return hashlib.sha256(json.dumps(table.to_pydict()).encode()).hexdigest()
 
 
 def changed(options: Params, group: str, values: dict[str, Any]) -> Params:

@@ -57,7 +57,8 @@ def _encoding(value: str) -> str:
 
 MappedField = Literal[
     "id", "title", "original_title", "summary", "genres", "spoken_languages", "original_language", "cast", "directors",
-    "release_date", "runtime", "vote_average", "vote_count", "popularity", "adult",
+    "writers", "producers", "cinematographers", "editors", "composers", "companies", "countries", "collection",
+    "keywords", "release_date", "runtime", "budget", "vote_average", "vote_count", "popularity", "adult",
 ]  # fmt: skip
 # The column of each field of the movie record whose name does not say it.
 # A list joins columns of names

@@ -23,7 +23,7 @@ from movie_ratings.core.arrays import Floats
 from movie_ratings.core.errors import UserError
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.labels import CLASSES, Thresholds
-from movie_ratings.movies.text import FIELDS, compose, has, names, number
+from movie_ratings.movies.text import FIELDS, TEXTS, compose, has, names, normalise, number
 
 FILE: Final = "linear.json"
 
@@ -32,6 +32,7 @@ FILE: Final = "linear.json"
 STEPS: Final = {
     "year": (*range(1930, 1980, 10), *range(1980, 2100, 4)),
     "runtime": (60, 70, 80, *range(85, 125, 5), 130, 140, 160, 180),
+    "budget": (1_000_000, 5_000_000, 10_000_000, 20_000_000, 40_000_000, 80_000_000, 150_000_000),
 }
 # Age and length have another effect in each genre: these steps have an indicator for each genre too.
 GENRE_STEPS: Final = {"year": (1980, 1990, 2000, 2010), "runtime": (90, 100, 110, 125)}
@@ -118,9 +119,11 @@ def indicators(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]
         if field in STEPS:
             value = number(movie, field) or 0
             yield from (f"{field}>{step}" for step in STEPS[field] if value > step)
-            yield from (f"{genre} {field}>{step}" for genre in genres for step in GENRE_STEPS[field] if value > step)
+            yield from (
+                f"{genre} {field}>{step}" for genre in genres for step in GENRE_STEPS.get(field, ()) if value > step
+            )
             continue
-        found = names(movie, field)
+        found = [normalise(movie[field])] if field in TEXTS else names(movie, field)
         yield from (f"{field}={name}" for name in found)
         if field == "genres":
             pairs = sorted(found)

@@ -20,8 +20,8 @@ from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.release import add_year
 from movie_ratings.movies.text import NO_GENRE, normalise
 
-TEXTS: Final = ("title", "original_title", "summary", "original_language")
-LISTS: Final = ("genres", "spoken_languages", "cast", "directors")
+TEXTS: Final = ("title", "original_title", "summary", "original_language", "collection")
+LISTS: Final = tuple(field.name for field in MOVIE if pa.types.is_list(field.type))
 # Characters that `normalise` may change. Nearly all texts have none of them, and are not normalised one by one.
 UNUSUAL: Final = r"[\x00-\x1f\x85\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|  |^ | $"
 REASONS: Final = ("no_title", "no_summary", "no_rating", "rating_out_of_range", "few_votes")

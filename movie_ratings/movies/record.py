@@ -14,8 +14,18 @@ MOVIE = pa.schema(
         ("original_language", pa.string()),  # ISO 639-1
         ("cast", pa.list_(pa.string())),  # billing order
         ("directors", pa.list_(pa.string())),
+        ("writers", pa.list_(pa.string())),
+        ("producers", pa.list_(pa.string())),
+        ("cinematographers", pa.list_(pa.string())),
+        ("editors", pa.list_(pa.string())),
+        ("composers", pa.list_(pa.string())),
+        ("companies", pa.list_(pa.string())),  # of production
+        ("countries", pa.list_(pa.string())),  # of production, by their English names
+        ("collection", pa.string()),  # the series of films that the movie belongs to
+        ("keywords", pa.list_(pa.string())),  # written partly after the release
         ("release_date", pa.date32()),
         ("runtime", pa.int32()),  # minutes
+        ("budget", pa.int64()),  # US dollars
         ("vote_average", pa.float64()),  # 0 to 10
         ("vote_count", pa.int64()),
         ("popularity", pa.float64()),

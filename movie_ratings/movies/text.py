@@ -15,16 +15,34 @@ if TYPE_CHECKING:
 # Raise it with every change to what `compose` or `encode` return.
 FORMAT: Final = 3
 
-# The fields that a model may read, in the order of params.yaml. All of them are known before a movie's release.
-FIELDS: Final = ("title", "genres", "year", "runtime", "spoken_languages", "directors", "cast", "summary")
+# The fields that a model may read.
+FIELDS: Final = (
+    "title", "genres", "year", "runtime", "spoken_languages", "directors", "cast", "writers", "producers",
+    "cinematographers", "editors", "composers", "companies", "countries", "collection", "keywords", "budget", "summary",
+)  # fmt: skip
+# Fields that people fill in partly after a movie's release, so that they can tell its fame. No model reads them unless
+# a parameter names them. (A first film belongs to a collection only once it has a sequel.)
+LATE: Final = ("collection", "keywords", "budget")
 # Every request has these fields, or may have them. The other fields are called facts: requests may leave them out.
 PLOT: Final = ("title", "genres", "summary")
-NUMBERS: Final = ("year", "runtime")
-NAMES: Final = ("genres", "spoken_languages", "directors", "cast")
+TEXTS: Final = ("title", "collection", "summary")
+NUMBERS: Final = ("year", "runtime", "budget")
+NAMES: Final = tuple(field for field in FIELDS if field not in TEXTS + NUMBERS)
 # How many names of a field are read: the first ones, which are the stars of a cast. A request may hold thousands of
 # names, and each costs time. The number of names must not reach the model either: a long cast list shows that many
 # people cared about a movie, which is known only after its release. The sources list at most ten genres of a movie.
-FIRST: Final = {"genres": 10, "spoken_languages": 4, "directors": 2, "cast": 5}
+FIRST: Final = {
+    "genres": 10, "spoken_languages": 4, "directors": 2, "cast": 5, "writers": 3, "producers": 3, "cinematographers": 2,
+    "editors": 2, "composers": 2, "companies": 3, "countries": 3, "keywords": 10,
+}  # fmt: skip
+# What the names of a field are introduced by in a text.
+OPENINGS: Final = {
+    "spoken_languages": "In ", "directors": "Directed by ", "cast": "Starring ", "writers": "Written by ",
+    "producers": "Produced by ", "cinematographers": "Photographed by ", "editors": "Edited by ",
+    "composers": "Music by ", "companies": "A production of ", "countries": "From ", "keywords": "About ",
+    "collection": "Part of ",
+}  # fmt: skip
+UNITS: Final = {"runtime": "{} minutes", "budget": "${:,}"}
 NO_GENRE: Final = "NonGiven"
 
 
@@ -55,7 +73,7 @@ def names(movie: Mapping[str, Any], field: str) -> list[str]:
 
 
 def number(movie: Mapping[str, Any], field: str) -> int | None:
-    """The ``year`` of release or the ``runtime`` in minutes; None if it is unknown."""
+    """The ``year`` of release, the ``runtime`` in minutes or the ``budget`` in US dollars; None if it is unknown."""
     found = movie.get(field)
     return None if not found or found != found else int(found)  # NaN is how tables say that they do not know
 
@@ -73,8 +91,8 @@ def without(movie: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]
 def compose(movie: Mapping[str, Any], fields: Sequence[str]) -> str:
     """The text of one movie: each field that it has, in the order of ``fields``, as sentences.
 
-    ``title`` and ``summary`` are strings, ``year`` and ``runtime`` integers, the fields of `NAMES` lists of strings;
-    an absent or empty field adds nothing to the text.
+    The fields of `TEXTS` are strings, those of `NUMBERS` integers, those of `NAMES` lists of strings. An absent or
+    empty field adds nothing to the text.
     """
     phrases = (_phrase(movie, field) for field in fields)
     return " ".join(phrase if phrase[-1] in ".!?…" else f"{phrase}." for phrase in phrases if phrase)
@@ -97,13 +115,11 @@ def tokenize(tokenizer: "Tokenizer", texts: list[str], max_length: int) -> list[
 
 
 def _phrase(movie: Mapping[str, Any], field: str) -> str:
-    match field:
-        case "title" | "summary":
-            return normalise(movie.get(field) or "")
-        case "year" | "runtime":
-            found = number(movie, field)
-            return "" if found is None else f"{found} minutes" if field == "runtime" else str(found)
-        case _:
-            listed = ", ".join(names(movie, field))
-            opening = {"spoken_languages": "In ", "directors": "Directed by ", "cast": "Starring "}.get(field, "")
-            return listed and opening + listed
+    if field in TEXTS:
+        text = normalise(movie.get(field) or "")
+    elif field in NUMBERS:
+        found = number(movie, field)
+        return "" if found is None else UNITS.get(field, "{}").format(found)
+    else:
+        text = ", ".join(names(movie, field))
+    return text and OPENINGS.get(field, "") + text

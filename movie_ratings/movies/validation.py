@@ -9,9 +9,10 @@ from reprlib import Repr
 from typing import Any, Final, NewType
 
 from movie_ratings.core.errors import UserError
-from movie_ratings.movies.text import NAMES, normalise
+from movie_ratings.movies.text import NAMES, TEXTS, normalise
 
-RANGES: Final = {"year": (1870, 2100), "runtime": (0, 10_000)}  # years, minutes
+# Years, minutes, US dollars.
+RANGES: Final = {"year": (1870, 2100), "runtime": (0, 10_000), "budget": (0, 10_000_000_000)}
 # Far above every real movie. Without limits, one movie could keep a processor busy for minutes: the time of a
 # prediction grows with the square of the number of genres.
 MAX_TEXT: Final = 1_000_000  # characters of a title or a summary
@@ -52,7 +53,7 @@ def validated(movie: Mapping[str, Any]) -> ValidMovie:
         MovieError: a field has the wrong type, lies outside its range or is too long, or title and summary are both
             empty.
     """
-    for field in ("title", "summary"):
+    for field in TEXTS:
         text = movie.get(field) or ""
         if not isinstance(text, str):
             raise MovieError(field, f"{field} must be text, found {_shown(text)}")

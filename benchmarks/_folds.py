@@ -1,6 +1,7 @@
 """Folds of films: who is trained on, who chooses, and who is answered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.movies.film import group_key, position
 from movie_ratings.movies.labels import Thresholds, class_indices, fit_thresholds
 from movie_ratings.movies.record import MOVIE
-from movie_ratings.movies.splits import by_year, label, sides_of
+from movie_ratings.movies.splits import by_year, label
 from movie_ratings.params import Params
 
 FOLDS = 5
 VALIDATION = 0.15  # of the rows outside the fold
+YEARS = 9  # the newest years of a source, which are predicted from the years before them
+PERIODS = 3
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Fold:
     test: Ints
     thresholds: Thresholds
     labels: Ints
+    until: int | None = None  # the last year of which anything is known; None: all years
 
     def table(self, movies: list[dict[str, Any]], rows: Ints) -> pa.Table:
         """These movies as the stages read them."""
@@ -41,11 +45,22 @@ def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
     return [_fold(movies, (folds != n) & ~held, (folds != n) & held, folds == n, options) for n in range(FOLDS)]
 
 
-def by_time(movies: list[dict[str, Any]], options: Params) -> Fold:
-    """The one fold of `split.by: time`: the newest movies to answer, older ones to choose on and to train on."""
-    places = by_year(np.array([movie["year"] or 0 for movie in movies]))
-    sides = sides_of(places, options.split.fractions.model_dump())
-    return _fold(movies, sides == "train", sides == "validation", sides == "test", options)
+def by_time(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
+    """Folds as the model is used: it knows the movies up to a year and predicts those of the following years.
+
+    The last `YEARS` years are divided into `PERIODS` periods. The movies of a period are the test split of a fold; of
+    the movies before it, the newest are the validation split, as with `split.by: time`.
+    """
+    years = np.array([movie["year"] or 0 for movie in movies])
+    ends = years.max() - np.arange(PERIODS, -1, -1) * (YEARS // PERIODS)
+    folds = []
+    for until, end in pairwise(ends.tolist()):
+        known = np.flatnonzero(years <= until)
+        held = np.zeros(len(movies), dtype=bool)
+        held[known] = by_year(years[known]) >= 1 - VALIDATION
+        found = _fold(movies, (years <= until) & ~held, held, (years > until) & (years <= end), options)
+        folds.append(replace(found, until=until))
+    return folds
 
 
 def smaller(fold: Fold, movies: list[dict[str, Any]], share: float) -> Fold:

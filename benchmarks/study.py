@@ -10,18 +10,21 @@ run beside each other, a thread each: small batches leave most of a second threa
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
 from benchmarks._folds import Fold, by_film, by_time, smaller
 from benchmarks._trainings import CLEAN, VIEWS, Tables, Training, changed, train_all
 from movie_ratings import params
-from movie_ratings.core import parquet, storage
+from movie_ratings.core import parquet, paths, storage
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.core.command import exit_code
 from movie_ratings.evaluation import baselines, metrics
@@ -29,18 +32,20 @@ from movie_ratings.evaluation.ceiling import noise_ceiling
 from movie_ratings.evaluation.embeddings import embed
 from movie_ratings.model.answers import Answers
 from movie_ratings.movies.labels import label_shares
-from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.record import MOVIE, OUTSIDE
 from movie_ratings.movies.release import add_year
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import PLOT, TextFormat, facts_among, without
 from movie_ratings.params import Params
 from movie_ratings.training.calibration import fit_answering
 from movie_ratings.training.dataset import drop_fields, known_fields, vote_weights
-from movie_ratings.training.ridge import Rated, fit_linear, fit_part
+from movie_ratings.training.records import features, fit_records
+from movie_ratings.training.ridge import LinearData, Rated, Reads, fit_linear, fit_part
 
 PARTS: Final = ("model", "baselines", "fields", "objectives", "seeds", "sizes", "time")
 SEEDS: Final = (1, 2)
 SIZES: Final = (0.25, 0.5)
+TIMED: Final = ("tfidf_ridge", "embeddings_boosting", "catboost")  # baselines of the split by time
 SOME: Final = (0,)  # folds of what is compared with the model rather than measured
 OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
     "cross-entropy, soft labels": {"objective": "cross_entropy"},
@@ -78,10 +83,12 @@ class Study:
         self.table = add_year(parquet.read_table(CLEAN, MOVIE))
         # As train does.
         fields = known_fields(self.table, options.text.fields)
-        self.options = options = changed(options, "text", {"fields": fields})
+        names = known_fields(self.table, options.linear.names)
+        self.options = options = changed(changed(options, "text", {"fields": fields}), "linear", {"names": names})
+        self.outside = parquet.read_table(paths.OUTSIDE, OUTSIDE)
         self.movies: list[dict[str, Any]] = self.table.to_pylist()
         self.folds = by_film(self.movies, options)
-        self.facts = facts_among(options.text.fields)
+        self.facts = [*facts_among(options.text.fields), *names]
         self.labels = np.zeros(len(self.movies), dtype=np.int64)
         for fold in self.folds:
             self.labels[fold.test] = fold.labels[fold.test]
@@ -99,7 +106,7 @@ class Study:
                 shares = [Training(self.options, fold) for share in SIZES for fold in self.shares(share)]
                 return [*whole, *shares]
             case "time":
-                return [*whole, Training(self.options, by_time(self.movies, self.options))]
+                return [*whole, *(Training(self.options, fold) for fold in by_time(self.movies, self.options))]
             case _:
                 return whole
 
@@ -159,14 +166,19 @@ class Study:
 
     def fields(self) -> dict[str, Any]:
         """The linear part alone on other fields: title, genres and summary, with one fact more, with one fact less."""
-        sets = {"title, genres, summary": list(PLOT)}
-        sets |= {f"and {fact}": [*PLOT, fact] for fact in self.facts}
-        sets |= {f"all but {fact}": [f for f in self.options.text.fields if f != fact] for fact in self.facts}
-        sets["all"] = list(self.options.text.fields)
+        text, names = tuple(self.options.text.fields), tuple(self.options.linear.names)
+        facts = facts_among(text)
+        sets = {"title, genres, summary": (Reads(PLOT), False)}
+        sets |= {f"and {fact}": (Reads((*PLOT, fact)), False) for fact in facts}
+        sets |= {f"and {name}": (Reads(PLOT, (name,)), False) for name in names}
+        sets |= {"and track records": (Reads(PLOT), True)}
+        sets |= {f"all but {fact}": (Reads(tuple(f for f in text if f != fact), names), True) for fact in facts}
+        sets |= {f"all but {name}": (Reads(text, tuple(n for n in names if n != name)), True) for name in names}
+        sets |= {"all but track records": (Reads(text, names), False), "all": (Reads(text, names), True)}
         return {
             "fields": {
-                name: self.figures(self.pooled(self.folds, [self.linear(fields, fold) for fold in self.folds]))
-                for name, fields in tqdm(sets.items(), desc="fields")
+                name: self.figures(self.pooled(self.folds, [self.linear(reads, records, f) for f in self.folds]))
+                for name, (reads, records) in tqdm(sets.items(), desc="fields")
             }
         }
 
@@ -194,18 +206,32 @@ class Study:
         return {"sizes": found}
 
     def time(self) -> dict[str, Any]:
-        """Trained on older movies and asked about the newest, beside its figures for the same movies at random."""
-        fold = by_time(self.movies, self.options)
-        aged = self.decide(fold, self.logits(fold), "facts")
-        parts = [self.decide(f, t, "facts") for f, t in zip(self.folds, self.tables, strict=True)]
-        mixed = _of_rows(self.pooled(self.folds, parts), fold.test)
-        years = [self.movies[row]["year"] for row in fold.test]
-        return {
-            "time": {
-                "rows": len(fold.test), "years": [min(years), max(years)],
-                "trained_on_older": self.figures(aged), "trained_at_random": self.figures(mixed),
-            }
-        }  # fmt: skip
+        """The model as it is used: trained on the movies up to a year, it predicts those of the following years.
+
+        Beside its figures stand those for the same movies when movies of all years are in training, and those of the
+        baselines that learn from the same movies up to a year.
+        """
+        folds = by_time(self.movies, self.options)
+        parts = [self.decide(fold, self.logits(fold), "facts") for fold in folds]
+        mixed = self.pooled(
+            self.folds, [self.decide(f, t, "facts") for f, t in zip(self.folds, self.tables, strict=True)]
+        )
+        periods = []
+        for fold, answers in zip(folds, parts, strict=True):
+            years = [self.movies[row]["year"] for row in fold.test]
+            periods.append(
+                {"until": fold.until, "years": [min(years), max(years)], "rows": len(fold.test)}
+                | {"training_rows": len(fold.train), "model": self.figures(answers)}
+                | {"trained_at_random": self.figures(_of_rows(mixed, fold.test))}
+            )
+        ours = self.pooled(folds, parts)
+        rows = np.sort(np.concatenate([fold.test for fold in folds]))
+        found: dict[str, Any] = {"periods": periods, "rows": len(rows), "model": self.figures(ours)}
+        found["trained_at_random"] = self.figures(_of_rows(mixed, rows))
+        for name in TIMED:
+            theirs = self.pooled(folds, [self.baseline(name, "facts", fold) for fold in folds])
+            found[name] = self.figures(theirs) | {"model_minus": self.difference(ours, theirs)}
+        return {"time": found}
 
     def compared(self, part: str) -> dict[str, Any]:
         """Figures of the transformer alone on a few folds, for each case of a part."""
@@ -222,12 +248,18 @@ class Study:
         options = self.options
         train, held = self.rated(fold.train), self.rated(fold.validation)
         some = train.movies if options.text.field_dropout else train.movies[:0]
-        dropped = drop_fields(some, options.text.fields, options.train.seed)
-        linear, _ = fit_part(train, dropped, held, options.text.fields, fold.thresholds, options.linear)
+        dropped = drop_fields(some, options.text.fields, options.train.seed, options.linear.names)
+        data = LinearData(train, dropped, held, self.known_outside(fold), fold.thresholds)
+        reads = Reads(tuple(options.text.fields), tuple(options.linear.names))
+        linear, _ = fit_part(data, reads, options.linear)
         found = Training(options, fold).logits()
         whole = [self.movies[row] for row in (*fold.validation, *fold.test)]
         asked = {"facts": whole, "plot": [without(movie, self.facts) for movie in whole]}
         return {view: np.stack([found[view], linear.logits(asked[view])]) for view in VIEWS}
+
+    def known_outside(self, fold: Fold) -> pa.Table:
+        """The films of other tables that are known in the fold."""
+        return self.outside if fold.until is None else self.outside.filter(pc.field("year") <= fold.until)
 
     def decide(self, fold: Fold, tables: Tables, view: str, parts: slice = slice(None)) -> Answers:
         """Calibrate and choose the decision on a fold's validation movies, answer its test movies."""
@@ -241,26 +273,49 @@ class Study:
 
     def baseline(self, name: Any, view: str, fold: Fold) -> Answers:
         """A baseline's answers to the test movies of a fold."""
-        fields = self.options.text.fields if view == "facts" else [f for f in self.options.text.fields if f in PLOT]
+        text = tuple(
+            self.options.text.fields if view == "facts" else [f for f in self.options.text.fields if f in PLOT]
+        )
+        names = tuple(self.options.linear.names) if view == "facts" else ()
         parts = [fold.train, fold.validation, fold.test]
 
         def embeddings() -> tuple[Floats, Floats, Floats]:
-            text = TextFormat(tuple(fields), self.options.text.max_length)
-            if text.fields not in self._embeddings:
-                self._embeddings[text.fields] = embed(self.options.model.name, self.movies, text)
-            train, held, test = (self._embeddings[text.fields][part] for part in parts)
+            if text not in self._embeddings:
+                read = TextFormat(text, self.options.text.max_length)
+                self._embeddings[text] = embed(self.options.model.name, self.movies, read)
+            train, held, test = (self._embeddings[text][part] for part in parts)
             return train, held, test
 
         tables = [fold.table(self.movies, part).to_pylist() for part in parts]
-        data = baselines.BaselineData(tables[0], tables[1], tables[2], fields, fold.thresholds, embeddings)
+        records = self.track_records(fold) if whole else None
+        data = baselines.BaselineData(
+            tables[0], tables[1], tables[2], (*text, *names), fold.thresholds, embeddings, records
+        )
         return baselines.fit(name, data, self.options).answers
 
-    def linear(self, fields: Sequence[str], fold: Fold) -> Answers:
+    def linear(self, reads: Reads, records: bool, fold: Fold) -> Answers:
         """The linear part alone, on these fields."""
         train, held = self.rated(fold.train), self.rated(fold.validation)
-        model, _ = fit_linear(train, held, fields, fold.thresholds, self.options.linear)
+        if records:
+            tables = [self.table.take(rows) for rows in (fold.train, fold.validation)]
+            most = self.options.linear.max_films
+            own, other = features(tables[0], train.ratings, self.known_outside(fold), most, tables[1])
+            train, held = replace(train, records=own), replace(held, records=other)
+            stored = fit_records(tables[0], train.ratings, self.known_outside(fold), most)
+        model, _ = fit_linear(train, held, reads, fold.thresholds, self.options.linear)
         asked = [self.movies[row] for row in (*fold.validation, *fold.test)]
-        return self.decide(fold, {"facts": model.logits(asked)[None]}, "facts")
+        return self.decide(fold, {"facts": model.logits(asked, stored if records else None)[None]}, "facts")
+
+    def track_records(self, fold: Fold) -> Callable[[], tuple[Floats, Floats, Floats]]:
+        """The track records of a fold's training, validation and test movies, computed when they are needed."""
+
+        def found() -> tuple[Floats, Floats, Floats]:
+            tables = [self.table.take(rows) for rows in (fold.train, fold.validation, fold.test)]
+            most, ratings = self.options.linear.max_films, tables[0]["vote_average"].to_numpy()
+            train, held, test = features(tables[0], ratings, self.known_outside(fold), most, *tables[1:])
+            return train, held, test
+
+        return found
 
     def rated(self, rows: Ints) -> Rated:
         """Movies as the linear part learns from them."""
@@ -286,7 +341,9 @@ class Study:
     def difference(self, ours: Answers, theirs: Answers) -> dict[str, Any]:
         """The paired difference of two sets of answers to the same movies."""
         drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
-        return metrics.paired_difference(self.labels, ours.predicted, theirs.predicted, *drawn)
+        return metrics.paired_difference(ours.labels, ours.predicted, theirs.predicted, *drawn) | {
+            "log_loss": metrics.paired_log_loss(ours, theirs, *drawn)
+        }
 
 
 def _of_rows(answers: Answers, rows: Ints) -> Answers:

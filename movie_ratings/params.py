@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from movie_ratings.core.errors import UserError
 from movie_ratings.model.decision import Metric, Rule
 from movie_ratings.model.head import Objective
-from movie_ratings.movies.text import FIELDS
+from movie_ratings.movies.text import FIELDS, NAMES
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 BaselineName = Literal[
@@ -146,6 +146,13 @@ class Fetch(Group):
         return self
 
 
+class History(Group):
+    """Where the track records of people come from, besides the training movies."""
+
+    sources: Annotated[list[Literal["wikidata", "imdb", "files"]] | Literal["auto"], Field()]
+    files: Files
+
+
 class Clean(Group):
     """Which movies are worth learning from."""
 
@@ -231,6 +238,9 @@ class Linear(Group):
     """The linear part of the model."""
 
     use: bool
+    names: list[Literal[NAMES]]  # type: ignore[valid-type]
+    records: bool
+    max_films: Annotated[int, Field(gt=0)]
     alphas: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     min_movies: Annotated[int, Field(gt=0)]
     max_rows: Annotated[int, Field(gt=0)]
@@ -285,6 +295,7 @@ class Params(Group):
 
     fetch: Fetch
     clean: Clean
+    history: History
     labels: Labels
     split: Split
     text: Text
@@ -296,6 +307,21 @@ class Params(Group):
     decision: Decision
     export: Export
     evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if "files" in self.history.sources and not self.history.files.paths:
+            raise ValueError("history.files.paths must name at least one file when history.sources holds files")
+        if twice := [field for field in self.linear.names if field in self.text.fields]:
+            raise ValueError(f"linear.names must not name {', '.join(twice)}, which text.fields names")
+        return self
+
+    @property
+    def history_sources(self) -> list[str]:
+        """The sources of outside films; auto: critics' ratings of the wikidata table beside the sample source."""
+        if self.history.sources == "auto":
+            return ["wikidata"] if self.fetch.source == "sample" else []
+        return list(self.history.sources)
 
 
 def load(path: str | Path = "params.yaml") -> Params:

@@ -16,6 +16,16 @@ FACTS = {
     "spoken_languages": ["English"],
     "directors": ["A Director"],
     "cast": ["An Actor"],
+    "writers": ["A Writer"],
+    "producers": ["A Producer"],
+    "cinematographers": ["A Cinematographer"],
+    "editors": ["An Editor"],
+    "composers": ["A Composer"],
+    "companies": ["A Company"],
+    "countries": ["A Country"],
+    "collection": "A Collection",
+    "keywords": ["a keyword"],
+    "budget": 1_000_000,
 }
 
 
@@ -31,7 +41,7 @@ def load(path: str, rev: str | None) -> Classifier:
         classifier = Classifier.load(path, rev)
         text = classifier.metadata.text
         plot = {"title": "A first movie", "summary": "A story."}
-        facts = {field: FACTS[field] for field in facts_among(text.fields)}
+        facts = {field: FACTS[field] for field in facts_among(classifier.metadata.fields)}
         # Once together, which pads the shorter ones, and the longest by itself.
         classifier.predict([plot | facts, plot, {"title": "A"}])
         classifier.predict([plot | {"summary": "word " * min(text.max_length, 4_096)}])

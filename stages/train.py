@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from movie_ratings import params
-from movie_ratings.core import processes, storage
+from movie_ratings.core import parquet, paths, processes, storage
 from movie_ratings.core.command import run_stage
 from movie_ratings.core.paths import CHECKPOINT, CURVES, TRAIN_DETAILS, TRAIN_METRICS, TRAIN_STATE
 from movie_ratings.core.rounding import HEADLINE_DIGITS, rounded
-from movie_ratings.movies import splits
+from movie_ratings.movies import record, splits
 from movie_ratings.training import pretrained
 from movie_ratings.training.dataset import Data
 from movie_ratings.training.fine_tune import fine_tune
@@ -24,7 +24,8 @@ def train_stage() -> None:
     if processes.is_first():
         pretrained.warn_of_local_folder(options.model.name)
     train, validation = (splits.read(split) for split in ("train", "validation"))
-    data = Data(train, validation, splits.read_thresholds(), splits.origin())
+    outside = parquet.read_table(paths.OUTSIDE, record.OUTSIDE)
+    data = Data(train, validation, splits.read_thresholds(), splits.origin(), outside)
     metrics = fine_tune(data, options, Path(TRAIN_STATE), Path(CHECKPOINT), Path(CURVES))
     if processes.is_first():
         storage.write_json(TRAIN_METRICS, rounded(headline(metrics), HEADLINE_DIGITS))

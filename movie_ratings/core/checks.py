@@ -44,6 +44,13 @@ def positive(found: Any, place: str) -> float:
     return finite(found, place, least=1e-9)
 
 
+def flag(found: Any, place: str) -> bool:
+    """True or false."""
+    if not isinstance(found, bool):
+        raise _wrong(found, place, "true or false")
+    return found
+
+
 def whole(found: Any, place: str, least: int, most: int) -> int:
     """A whole number from ``least`` to ``most``."""
     if isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:

@@ -120,6 +120,18 @@ def paired_difference(labels: Ints, ours: Ints, theirs: Ints, samples: int, seed
     return {"difference": difference(np.arange(rows)), "interval_95": bootstrap(rows, difference, samples, seed)}
 
 
+def paired_log_loss(ours: Answers, theirs: Answers, samples: int, seed: int) -> dict[str, Any]:
+    """The log-loss of ``ours`` minus that of ``theirs`` for the same movies, with its 95% interval.
+
+    A difference below 0 means that the probabilities of ``ours`` are better.
+    """
+    rows = np.arange(len(ours.labels))
+    first, second = (np.log(np.maximum(found.probabilities[rows, found.labels], 1e-15)) for found in (ours, theirs))
+    each: Floats = second - first
+    drawn = bootstrap(len(rows), lambda some: {"log_loss": float(each[some].mean())}, samples, seed)
+    return {"difference": float(each.mean()), "interval_95": drawn["log_loss"]}
+
+
 def coverage(answers: Answers) -> list[dict[str, float]]:
     """Scores of the most confident tenth of the movies, of two tenths, up to all of them.
 

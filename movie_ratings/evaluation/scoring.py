@@ -41,7 +41,7 @@ def predict(classifier: Classifier, movies: Sequence[dict[str, Any]], labels: In
     """Predict each movie twice; ``labels`` are its true classes as indices, shape (movies,)."""
     logits = classifier.logits(movies)
     probabilities, predicted = classifier.decide(movies, logits)
-    facts = facts_among(classifier.metadata.text.fields)
+    facts = facts_among(classifier.metadata.fields)
     plot_probabilities, plot_predicted = classifier.answer([without(movie, facts) for movie in movies])
     return Predictions(
         whole=Answers(labels, predicted, probabilities),

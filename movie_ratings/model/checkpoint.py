@@ -12,7 +12,7 @@ from movie_ratings.model.decision import Answering, Answerings, Calibration, Dec
 from movie_ratings.model.head import OUTPUTS, Head, Objective
 from movie_ratings.model.linear import read_thresholds
 from movie_ratings.movies.labels import CLASSES, Thresholds
-from movie_ratings.movies.text import FIELDS, FORMAT, TextFormat
+from movie_ratings.movies.text import FIELDS, FORMAT, NAMES, TextFormat
 
 FILE: Final = "movie_ratings.json"
 LONGEST: Final = 1 << 20  # tokens of a text; no model reads so many
@@ -28,11 +28,18 @@ class Metadata:
     head: Head
     answerings: Answerings
     origin: dict[str, Any]  # base model, parameters, data hashes, git revision
+    names: tuple[str, ...] = ()  # the fields that the linear part reads beside those of the text
+    has_records: bool = False  # whether the linear part reads track records
 
     @property
     def has_linear(self) -> bool:
         """Whether a linear part answers beside the transformer."""
         return len(self.answerings.facts.calibration.scales) > 1
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields that the model reads."""
+        return (*self.text.fields, *self.names)
 
 
 def write(folder: Path, metadata: Metadata) -> None:
@@ -81,6 +88,9 @@ def _metadata(found: dict[str, Any], path: Path) -> Metadata:
         ),
         answerings=Answerings(facts, plot),
         origin=checks.mapping(checks.part(found, "origin"), "origin"),
+        # A model of before these were read has neither.
+        names=checks.choices(found["names"], "names", NAMES) if found.get("names") else (),
+        has_records=checks.flag(found.get("has_records", False), "has_records"),
     )
 
 

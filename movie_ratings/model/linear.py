@@ -6,6 +6,7 @@ predictions of both are combined, after Cheng et al., "Wide & Deep Learning for 
 module predicts, in plain Python and numpy; `training.ridge` fits the weights.
 """
 
+import dataclasses
 import json
 import math
 import re
@@ -21,9 +22,11 @@ import numpy as np
 from movie_ratings.core import checks, storage
 from movie_ratings.core.arrays import Floats
 from movie_ratings.core.errors import UserError
+from movie_ratings.model import track_records
 from movie_ratings.model.decision import facts_known
+from movie_ratings.model.track_records import FEATURES, TrackRecords, years_of
 from movie_ratings.movies.labels import CLASSES, Thresholds
-from movie_ratings.movies.text import FIELDS, TEXTS, compose, has, names, normalise, number
+from movie_ratings.movies.text import FIELDS, NAMES, TEXTS, compose, has, names, normalise, number
 
 FILE: Final = "linear.json"
 
@@ -44,31 +47,44 @@ class LinearModel:
     """A fitted linear model; weights, intercept and scale are in rating points.
 
     ``indicators`` holds the weight of each indicator, by the name that `indicators` gives it. ``words`` holds, for each
-    word or pair of neighbouring words, its inverse document frequency and the weight of its TF-IDF value. ``scale`` is
-    that of the logistic distribution of the true rating around the predicted one.
+    word or pair of neighbouring words, its inverse document frequency and the weight of its TF-IDF value. ``credits``
+    holds the weight of each name that `credited` gives; the names of a movie form a block of unit length. ``records``
+    holds the weights of `track_records.FEATURES`, or none. ``scale`` is that of the logistic distribution of the true
+    rating around the predicted one.
     """
 
-    fields: tuple[str, ...]
+    fields: tuple[str, ...]  # whose words and indicators are read
     thresholds: Thresholds
     intercept: float
     scale: float
     indicators: dict[str, float]
     words: dict[str, tuple[float, float]]
+    names: tuple[str, ...] = ()  # the fields of the block
+    credits: dict[str, float] = dataclasses.field(default_factory=dict)
+    records: tuple[float, ...] = ()
 
-    def ratings(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
-        """The predicted rating of each movie, 0 to 10, shape (movies,)."""
-        return np.array([self._rating(movie) for movie in movies], dtype=np.float64)
+    def ratings(self, movies: Sequence[Mapping[str, Any]], records: TrackRecords | None = None) -> Floats:
+        """The predicted rating of each movie, 0 to 10, shape (movies,).
 
-    def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
+        ``records`` are the track records of people, which a model with weights for them needs.
+        """
+        found = np.array([self._rating(movie) for movie in movies], dtype=np.float64)
+        if self.records and records is not None and len(movies):
+            found += records.features(movies, years_of(movies)) @ np.array(self.records)
+        return found
+
+    def logits(self, movies: Sequence[Mapping[str, Any]], records: TrackRecords | None = None) -> Floats:
         """Log-probabilities of the classes, shape (movies, classes), before calibration."""
-        return rating_logits(self.ratings(movies), self.thresholds, self.scale)
+        return rating_logits(self.ratings(movies, records), self.thresholds, self.scale)
 
     def _rating(self, movie: Mapping[str, Any]) -> float:
         rating = self.intercept + sum(self.indicators.get(name, 0.0) for name in indicators(movie, self.fields))
         counts = Counter(word for word in words(movie, self.fields) if word in self.words)
         values = {word: (1 + math.log(count)) * self.words[word][0] for word, count in counts.items()}
         length = math.sqrt(sum(value * value for value in values.values())) or 1.0
-        return rating + sum(value / length * self.words[word][1] for word, value in values.items())
+        rating += sum(value / length * self.words[word][1] for word, value in values.items())
+        weights = [self.credits[name] for name in set(credited(movie, self.names)) if name in self.credits]
+        return rating + sum(sorted(weights)) / math.sqrt(len(weights) or 1)
 
 
 @dataclass(frozen=True)
@@ -76,11 +92,12 @@ class LinearPart:
     """Two linear models: ``facts`` for movies with at least half of their facts, ``plot`` for the others.
 
     The second one reads title, genres and summary alone. Its words have larger weights, because no fact explains a part
-    of the rating.
+    of the rating. ``records`` are the track records of the people, which the first one may read.
     """
 
     facts: LinearModel
     plot: LinearModel
+    records: TrackRecords | None = None
 
     def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
         """Log-probabilities of the classes, shape (movies, classes), before calibration."""
@@ -88,7 +105,7 @@ class LinearPart:
         known = facts_known(movies, self.facts.fields)
         for rows, model in ((np.flatnonzero(known), self.facts), (np.flatnonzero(~known), self.plot)):
             if len(rows):
-                logits[rows] = model.logits([movies[int(row)] for row in rows])
+                logits[rows] = model.logits([movies[int(row)] for row in rows], self.records)
         return logits
 
 
@@ -133,6 +150,11 @@ def indicators(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]
             yield f"first {field}={found[0]}"
 
 
+def credited(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]:
+    """The names that a movie lists in ``fields``, each with its field: "writers=Ada Example"."""
+    return (f"{field}={name}" for field in fields for name in names(movie, field))
+
+
 def words(movie: Mapping[str, Any], fields: Sequence[str]) -> list[str]:
     """The words of title and summary in lower case, and each pair of neighbouring words."""
     found = WORD.findall(compose(movie, [field for field in fields if field in ("title", "summary")]).lower())
@@ -144,21 +166,24 @@ def write(folder: Path, part: LinearPart) -> None:
     stored = {"facts": _stored(part.facts), "plot": _stored(part.plot)}
     # Without indentation: a line for each number would make the file three times as long.
     (folder / FILE).write_text(json.dumps(stored, ensure_ascii=False) + "\n", encoding="utf-8")
+    if part.records is not None:
+        track_records.write(folder, part.records)
 
 
 def read(folder: str | Path) -> LinearPart:
     """Read the linear part of a checkpoint folder.
 
     Raises:
-        UserError: the file is missing or broken, or a weight in it is not a finite number.
+        UserError: a file is missing or broken, or a weight in it is not a finite number.
     """
     path = Path(folder, FILE)
     found = storage.read_json(path)
     try:
         parts = checks.mapping(found, "the file")
-        return LinearPart(*(_model(checks.part(parts, name), name) for name in ("facts", "plot")))
+        facts, plot = (_model(checks.part(parts, name), name) for name in ("facts", "plot"))
     except ValueError as error:
         raise UserError(f"{path}: not a linear part ({error})") from None
+    return LinearPart(facts, plot, track_records.read(folder) if facts.records else None)
 
 
 def read_thresholds(found: Any, place: str = "thresholds") -> Thresholds:
@@ -200,7 +225,16 @@ def _model(found: Any, place: str) -> LinearModel:
         raise ValueError(f"{words_place} holds a word without two numbers") from None
     if not set(map(len, pairs.values())) <= {2} or not checks.all_finite(list(chain.from_iterable(pairs.values()))):
         raise ValueError(f"{words_place} holds a word without two finite numbers")
+    # A model of before these were read has none of the three.
+    block = values.get("names") or []
+    by_name = checks.mapping(values.get("credits", {}), f"{place}.credits")
+    if not checks.all_finite(by_name.values()):
+        raise ValueError(f"{place}.credits holds a weight that is not a finite number")
+    records = values.get("records", [])
     return LinearModel(
+        names=checks.choices(block, f"{place}.names", NAMES) if block else (),
+        credits=by_name,
+        records=checks.vector(records, f"{place}.records", (0, len(FEATURES))),
         fields=checks.choices(*part("fields"), FIELDS),
         thresholds=read_thresholds(*part("thresholds")),
         intercept=checks.finite(*part("intercept")),

@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+from movie_ratings.movies.text import ROLES
+
 MOVIE = pa.schema(
     [
         ("id", pa.int64()),  # of the source
@@ -41,6 +43,17 @@ WITH_YEAR = MOVIE.append(pa.field("year", pa.int32()))
 
 # A movie of a split: with its year, the rating that the label is derived from, and the label.
 LABELLED = WITH_YEAR.append(pa.field("rating", pa.float64())).append(pa.field("label", pa.string()))
+
+# A rated film that is not among the movies of the pipeline: its people bring its rating along as their track record.
+OUTSIDE = pa.schema(
+    [
+        ("source", pa.string()),
+        ("title", pa.string()),
+        ("year", pa.int32()),
+        *((role, pa.list_(pa.string())) for role in ROLES),
+        ("rating", pa.float64()),  # on the scale of the source
+    ]
+)
 
 # The predictions of the baselines for the test split: one row for each baseline and movie.
 ANSWERS = pa.schema([("model", pa.string()), ("id", pa.int64()), ("label", pa.string()), ("prediction", pa.string())])

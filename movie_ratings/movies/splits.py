@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.errors import UserError
-from movie_ratings.core.paths import CLEAN, SPLITS, THRESHOLDS
+from movie_ratings.core.paths import CLEAN, OUTSIDE, SPLITS, THRESHOLDS
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE, SPLIT_OF
 from movie_ratings.movies.release import add_year
@@ -65,7 +65,7 @@ def label(movies: pa.RecordBatch, thresholds: Thresholds) -> pa.RecordBatch:
 
 def origin() -> dict[str, str]:
     """The hashes of the files that the movies of a split come from, by path."""
-    return {path: storage.sha256(path) for path in (CLEAN, SPLITS, THRESHOLDS)}
+    return {path: storage.sha256(path) for path in (CLEAN, SPLITS, THRESHOLDS, OUTSIDE)}
 
 
 def sides_of(places: npt.NDArray[np.float64], fractions: Mapping[str, float]) -> np.ndarray:

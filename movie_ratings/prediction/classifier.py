@@ -143,7 +143,7 @@ class Classifier:
         """Label and probabilities of each movie: a mapping with the fields of `movie_ratings.movies.text.FIELDS`.
 
         A field that is absent or empty is unknown; title and summary may not both be unknown. The model reads the
-        fields that ``metadata.text.fields`` names and ignores all others.
+        fields that ``metadata.fields`` names and ignores all others.
 
         Raises:
             UserError: a movie has neither title nor summary, or a field has the wrong type; the message has the number

@@ -64,7 +64,7 @@ def explain_in_steps(classifier: "Classifier", movie: ValidMovie) -> Steps[Expla
     reach = classifier.metadata.text.max_length
     # A movie with a day of release has a year; the request may have given only the day.
     read = _cut(with_year(movie), reach * CHARACTERS)
-    fields = [name for name in classifier.metadata.text.fields if has(read, name)]
+    fields = [name for name in classifier.metadata.fields if has(read, name)]
     # More words than tokens never reach the model, and each costs a prediction.
     words = list(islice((word for name in fields for word in _words(read, name)), reach))
     # The first of them is the movie as it is read, to which all others are compared.

@@ -1,4 +1,4 @@
-"""The served folder: model.onnx, tokenizer.json, linear.json, and movie_ratings.json with the hashes of the others.
+"""The served folder: model.onnx, tokenizer.json, linear.json, track_records.npy, and movie_ratings.json with hashes.
 
 A model over 2 GB has its weights in model.onnx.data, because a graph is one message of less than that.
 
@@ -20,12 +20,18 @@ from typing import Any, Final, Literal, cast, get_args
 
 from movie_ratings.core import checks, storage
 from movie_ratings.core.errors import UserError
-from movie_ratings.model import checkpoint, linear
+from movie_ratings.model import checkpoint, linear, track_records
 
 GRAPH: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"  # beside the graph of a model over 2 GB
 TOKENIZER: Final = "tokenizer.json"
-LARGEST: Final = {GRAPH: 8 << 30, TOKENIZER: 64 << 20, linear.FILE: 256 << 20, checkpoint.FILE: 1 << 20}  # bytes
+LARGEST: Final = {
+    GRAPH: 8 << 30,
+    TOKENIZER: 64 << 20,
+    linear.FILE: 256 << 20,
+    checkpoint.FILE: 1 << 20,
+    track_records.FILE: 256 << 20,
+}  # bytes
 LARGEST_WEIGHTS: Final = 64 << 30  # bytes of a file of weights outside the graph
 # What a folder from the Hugging Face hub holds beside the served files; no prediction reads any of it.
 PUBLISHED: Final = frozenset(
@@ -121,7 +127,8 @@ def read(folder: str | Path) -> Served:
 
 def _names(metadata: checkpoint.Metadata) -> list[str]:
     """The files that every model of this kind has beside the metadata."""
-    return [GRAPH, TOKENIZER, *([linear.FILE] if metadata.has_linear else [])]
+    linear_part = [linear.FILE, *([track_records.FILE] if metadata.has_records else [])]
+    return [GRAPH, TOKENIZER, *(linear_part if metadata.has_linear else [])]
 
 
 def _hashes(found: Any, needed: Sequence[str]) -> dict[str, str]:

@@ -34,7 +34,8 @@ def fit_answerings(
     Raises:
         UserError: a class has no training movie.
     """
-    thresholds, facts = transformer.thresholds, facts_among(transformer.text.fields)
+    thresholds = transformer.thresholds
+    facts = [*facts_among(transformer.text.fields), *(linear.facts.names if linear else ())]
     labels = class_indices(dataset.ratings[dataset.validation], thresholds)
     shares = class_shares(dataset.ratings[dataset.train], thresholds)
     validation = dataset.movies[len(dataset.train) :]

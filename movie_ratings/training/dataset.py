@@ -1,7 +1,7 @@
 """What a training reads: two splits, and from them a data set of token ids, ratings and weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, compress
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from movie_ratings.core.arrays import Bools, Floats
 from movie_ratings.core.errors import UserError
 from movie_ratings.model.batches import pad
 from movie_ratings.movies.labels import Thresholds
+from movie_ratings.movies.record import OUTSIDE
 from movie_ratings.movies.rows import Movies
-from movie_ratings.movies.text import FIELDS, NAMES, PLOT, TextFormat, facts_among
+from movie_ratings.movies.text import NAMES, PLOT, TextFormat, facts_among
 from movie_ratings.params import Params
 from movie_ratings.training.frozen import FEATURES, Features
+from movie_ratings.training.records import NEEDED
 from movie_ratings.training.tokens import write_tokens
 
 
@@ -27,6 +29,7 @@ from movie_ratings.training.tokens import write_tokens
 class Data:
     """The two splits of a training, as tables of `movies.record.LABELLED`.
 
+    ``outside`` holds rated films of other tables, for the track records of people (`movies.record.OUTSIDE`).
     ``thresholds`` lie between the classes. ``origin`` holds the hashes of the files that the splits come from, by path.
     Origin and parameters together identify a training: an interrupted one continues if both are the same.
 
@@ -38,6 +41,7 @@ class Data:
     validation: pa.Table
     thresholds: Thresholds
     origin: dict[str, str]
+    outside: pa.Table = field(default_factory=OUTSIDE.empty_table)
 
     def __post_init__(self) -> None:
         for name in ("train", "validation"):
@@ -53,18 +57,28 @@ class TrainingDataset(torch.utils.data.Dataset):
     interrupted run leaves the file there, and the next run reads it.
 
     ``movies``, ``ratings`` and ``weights`` hold all rows, ``train`` and ``validation`` are the rows of each split, and
-    ``dropped`` holds the training movies with facts left out (or no movie, with a ``field_dropout`` of 0).
+    ``dropped`` holds the training movies with facts left out (or no movie, with a ``field_dropout`` of 0): those of
+    ``text``, and those of ``names``, which the linear part reads.
     """
 
-    def __init__(self, data: Data, tokenizer: PreTrainedTokenizerBase, text: TextFormat, options: Params, folder: Path):
+    def __init__(
+        self,
+        data: Data,
+        tokenizer: PreTrainedTokenizerBase,
+        text: TextFormat,
+        options: Params,
+        folder: Path,
+        names: Sequence[str] = (),
+    ):
         count = data.train.num_rows
-        self.movies = Movies(pa.concat_tables([data.train.select(FIELDS), data.validation.select(FIELDS)]))
+        columns = list(dict.fromkeys([*text.fields, *names, *NEEDED]))
+        self.movies = Movies(pa.concat_tables([table.select(columns) for table in (data.train, data.validation)]))
         self.train, self.validation = range(count), range(count, len(self.movies))
         self.ratings = np.concatenate([table["rating"].to_numpy() for table in (data.train, data.validation)])
         self.weights = np.ones(len(self.movies))
         self.weights[:count] = vote_weights(data.train["vote_count"], options.train.vote_weighting)
         self._share, self._seed = options.text.field_dropout, options.train.seed
-        self.dropped = drop_fields(self.movies[: count if self._share else 0], text.fields, self._seed)
+        self.dropped = drop_fields(self.movies[: count if self._share else 0], text.fields, self._seed, names)
         # The file holds the whole movies, then those movies with facts left out that any epoch reads.
         drawn = np.any([self._drawn(epoch) for epoch in range(options.train.epochs)], axis=0)
         self._places = len(self.movies) - 1 + np.cumsum(drawn)  # in the file, of the movies that are drawn
@@ -121,13 +135,13 @@ class Collator:
 
 def known_fields(movies: pa.Table, fields: Sequence[str]) -> list[str]:
     """The fields that at least one movie has, and always title, genres and summary, in the order of ``fields``."""
-    read = {field: movies[field] for field in facts_among(fields)}
+    read = {name: movies[name] for name in facts_among(fields)}
     known = {
-        field
-        for field, values in read.items()
-        if pc.any(pc.greater(pc.list_value_length(values), 0) if field in NAMES else pc.is_valid(values)).as_py()
+        name
+        for name, values in read.items()
+        if pc.any(pc.greater(pc.list_value_length(values), 0) if name in NAMES else pc.is_valid(values)).as_py()
     }
-    return [field for field in fields if field in PLOT or field in known]
+    return [name for name in fields if name in PLOT or name in known]
 
 
 def vote_weights(counts: pa.ChunkedArray, half: float) -> Floats:
@@ -144,15 +158,17 @@ def vote_weights(counts: pa.ChunkedArray, half: float) -> Floats:
     return weights / weights.mean()
 
 
-def drop_fields(movies: Movies, fields: Sequence[str], seed: int) -> Movies:
+def drop_fields(movies: Movies, fields: Sequence[str], seed: int, names: Sequence[str] = ()) -> Movies:
     """Each movie once more with facts left out, as requests leave facts out; no movie if ``fields`` has no facts.
 
-    Half of the movies keep title, genres and summary alone (`movies.text.PLOT`). The other half keeps each fact with a
-    probability of one half.
+    Half of the movies keep title, genres and summary alone (`movies.text.PLOT`). The other half keeps each fact, and
+    each of ``names``, with a probability of one half.
     """
     facts = facts_among(fields)
     if not facts:
         return movies[:0]
     generator = np.random.default_rng(seed)
     coins = generator.random((len(movies), 1 + len(facts))) < 0.5
-    return movies.without(facts, coins[:, 1:] | coins[:, :1])
+    # Drawn behind the others: which facts of the text are left out does not depend on what the linear part reads.
+    more = generator.random((len(movies), len(names))) < 0.5
+    return movies.without([*facts, *names], np.hstack([coins[:, 1:], more]) | coins[:, :1])

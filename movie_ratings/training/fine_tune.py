@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from movie_ratings.core import processes, storage
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.head import OUTPUTS, Head
 from movie_ratings.model.linear import LinearPart
-from movie_ratings.movies.text import TextFormat
+from movie_ratings.movies.text import LATE, TextFormat
 from movie_ratings.params import Params
 from movie_ratings.training import frozen, preflight, pretrained, trainer
 from movie_ratings.training.answerings import fit_answerings
 from movie_ratings.training.dataset import Data, TrainingDataset, known_fields
-from movie_ratings.training.ridge import Rated, fit_part
+from movie_ratings.training.ridge import LinearData, Rated, Reads, fit_part
 from movie_ratings.training.transformer import Transformer
 
 
@@ -39,13 +40,14 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
     """
     name, outputs = options.model.name, OUTPUTS[options.train.objective]
     model, tokenizer = pretrained.load(name, options.text.max_length, options.train.seed, outputs)
-    text = _text_format(data, options)
+    text = TextFormat(_known(data, options.text.fields), options.text.max_length)
+    names = _known(data, options.linear.names) if options.linear.use else ()
     state = states / _key(data, options, model)
     state.mkdir(parents=True, exist_ok=True)
     arguments = trainer.arguments(options.train, data.train.num_rows, state)
     # One process writes the token ids to the folder; the others find them there.
     with arguments.main_process_first(local=True):
-        dataset = TrainingDataset(data, tokenizer, text, options, state)
+        dataset = TrainingDataset(data, tokenizer, text, options, state, names)
     ratings = dataset.ratings[dataset.train]
     head = Head(options.train.objective, float(ratings.mean()), float(ratings.std()))
     transformer = Transformer(model, tokenizer, head, text, data.thresholds)
@@ -58,12 +60,14 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
         if processes.is_first():
             preflight.check(transformer, dataset.input_ids[0], options.train, state)
             if options.linear.use:
-                part, alphas = _fit_linear(dataset, transformer, options)
+                reads = Reads(text.fields, names)
+                part, alphas = fit_part(_linear_data(dataset, data), reads, options.linear)
 
     metrics = trainer.train(transformer, dataset, options.train, arguments)
     if not processes.is_first():
         return metrics
     answerings, figures = fit_answerings(transformer, part, dataset, options.decision)
+    late = [field for field in (*text.fields, *names) if field in LATE]
     origin = {
         "model": options.model.name,
         "linear": options.linear.use,
@@ -71,20 +75,23 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
         "data": data.origin,
         "git": checkpoint.git_revision(),
     }
-    _write(output, transformer, part, checkpoint.Metadata(data.thresholds, text, head, answerings, origin))
+    records = part is not None and part.records is not None
+    metadata = checkpoint.Metadata(data.thresholds, text, head, answerings, origin, names, records)
+    _write(output, transformer, part, metadata)
     if curves:
         with storage.whole(curves) as temporary:
             shutil.copytree(state / "live" / "plots" / "metrics", temporary)
     storage.remove(state)
-    return metrics | {"linear_alpha": alphas, "validation": figures}
+    warnings = [f"{name} is written partly after a movie's release: it can tell its fame" for name in late]
+    return metrics | {"linear_alpha": alphas, "validation": figures} | ({"warnings": warnings} if warnings else {})
 
 
-def _text_format(data: Data, options: Params) -> TextFormat:
-    """The fields that the training movies have, and the length that the model reads."""
-    fields = known_fields(data.train, options.text.fields)
-    if unknown := [field for field in options.text.fields if field not in fields]:
+def _known(data: Data, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Those of the fields that the training movies have."""
+    fields = known_fields(data.train, wanted)
+    if unknown := [field for field in wanted if field not in fields]:
         print(f"train: no training movie has {', '.join(unknown)}: the model does not read them", file=sys.stderr)
-    return TextFormat(tuple(fields), options.text.max_length)
+    return tuple(fields)
 
 
 def _key(data: Data, options: Params, model: PreTrainedModel) -> str:
@@ -98,15 +105,12 @@ def _key(data: Data, options: Params, model: PreTrainedModel) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _fit_linear(
-    dataset: TrainingDataset, transformer: Transformer, options: Params
-) -> tuple[LinearPart, dict[str, float]]:
+def _linear_data(dataset: TrainingDataset, data: Data) -> LinearData:
     def rated(rows: range) -> Rated:
         return Rated(dataset.movies[rows.start : rows.stop], dataset.ratings[rows], dataset.weights[rows])
 
     train, validation = rated(dataset.train), rated(dataset.validation)
-    fields, thresholds = transformer.text.fields, transformer.thresholds
-    return fit_part(train, dataset.dropped, validation, fields, thresholds, options.linear)
+    return LinearData(train, dataset.dropped, validation, data.outside, data.thresholds)
 
 
 def _write(output: Path, transformer: Transformer, part: LinearPart | None, metadata: checkpoint.Metadata) -> None:

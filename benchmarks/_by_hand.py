@@ -8,8 +8,11 @@ import sys
 
 import polars as pl
 
-TEXTS = ("title", "original_title", "summary", "original_language")
-LISTS = ("genres", "spoken_languages", "cast", "directors")
+TEXTS = ("title", "original_title", "summary", "original_language", "collection")
+LISTS = (
+    "genres", "spoken_languages", "cast", "directors", "writers", "producers", "cinematographers", "editors",
+    "composers", "companies", "countries", "keywords",
+)  # fmt: skip
 
 
 def main(source: str, folder: str) -> None:
@@ -35,7 +38,8 @@ def main(source: str, folder: str) -> None:
         .collect()
     )
     movies.drop("film").write_parquet(f"{folder}/clean.parquet")
-    place = movies["film"].hash(0) / 2**64
+    # The films of a collection stay together.
+    place = movies.select(pl.coalesce("collection", "film").hash(0))["collection"] / 2**64
     ratings = movies.filter(place < 0.7)["vote_average"].to_numpy()
     low, high = ratings.mean() - ratings.std(), ratings.mean() + ratings.std()
     label = pl.when(rating < low).then(pl.lit("bad")).when(rating > high).then(pl.lit("good"))

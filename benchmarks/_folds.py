@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from movie_ratings.core.arrays import Floats, Ints
-from movie_ratings.movies.film import group_key, position
+from movie_ratings.movies.film import group_key, position, split_key
 from movie_ratings.movies.labels import Thresholds, class_indices, fit_thresholds
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.splits import by_year, label
@@ -38,8 +38,8 @@ class Fold:
 
 
 def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
-    """Five folds by the hash of the film."""
-    keys = [group_key(movie["title"], movie["year"]) for movie in movies]
+    """Five folds by the hash of the film, or of the collection that it belongs to."""
+    keys = [split_key(movie["title"], movie["year"], movie.get("collection")) for movie in movies]
     folds = np.array([int(position(key, "fold") * FOLDS) for key in keys])
     held = np.array([position(key, "fold-validation") < VALIDATION for key in keys])
     return [_fold(movies, (folds != n) & ~held, (folds != n) & held, folds == n, options) for n in range(FOLDS)]

@@ -32,6 +32,7 @@ GENRES: Final = (
 )  # fmt: skip
 LANGUAGES: Final = ("English", "Français", "Español", "Deutsch", "日本語", "हिन्दी", "Italiano", "Русский", "Português")
 CODES: Final = ("en", "fr", "es", "de", "ja", "hi", "it", "ru", "pt")
+COUNTRIES: Final = ("United States of America", "France", "Spain", "Germany", "Japan", "India", "Italy", "Brazil")
 ONSETS: Final = ("b", "br", "d", "dr", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "tr", "v", "w", "z")
 VOWELS: Final = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
 WORDS: Final = 30_000
@@ -107,15 +108,19 @@ def _columns(row: Numbers, seed: int, words: pa.StringArray, people: pa.StringAr
     day = (of_film("day") ** 0.4 * 36_000).astype(np.int32) - 18_000
     ids = np.where(again & (of_row("id") < 0.5), film, row).astype(np.int64) + 1
 
-    def names(salt: str, most: int) -> pa.Array:
+    def names(salt: str, most: int, values: pa.Array = people) -> pa.Array:
         many = 1 + (most * of_film(f"{salt} count")).astype(np.int64)
-        chosen = (PEOPLE * _drawn(_places(film, many), f"{seed} {salt}")).astype(np.int64)
-        return _lists(people.take(pa.array(chosen)), many)
+        chosen = (len(values) * _drawn(_places(film, many), f"{seed} {salt}")).astype(np.int64)
+        return _lists(values.take(pa.array(chosen)), many)
 
     def known(column: Any, missing: float, salt: str) -> pa.Array:
         return pc.if_else(of_row(f"no {salt}") >= missing, column, None)
 
     one = np.ones(len(row), dtype=np.int64)
+    # One film in five belongs to a collection; the more films there are, the more belong to one.
+    collections = pc.utf8_title(words.take(pa.array((WORDS * of_film("collection")).astype(np.int64))))
+    companies = pc.binary_join_element_wise(pc.utf8_title(words.slice(0, 5_000)), "Films", " ")
+    budgets = np.exp(2 * _normal(film, f"{seed} budget") + 16).clip(1_000, 10**9).astype(np.int64)
     return {
         "id": ids,
         "source": pa.array(["invented"] * len(row)),
@@ -127,8 +132,18 @@ def _columns(row: Numbers, seed: int, words: pa.StringArray, people: pa.StringAr
         "original_language": known(pa.array(CODES).take(pa.array(language)), 0.01, "language"),
         "cast": known(names("cast", 10), 0.08, "cast"),
         "directors": known(names("directors", 2), 0.05, "directors"),
+        "writers": known(names("writers", 3), 0.1, "writers"),
+        "producers": known(names("producers", 4), 0.3, "producers"),
+        "cinematographers": known(names("cinematographers", 1), 0.3, "cinematographers"),
+        "editors": known(names("editors", 2), 0.3, "editors"),
+        "composers": known(names("composers", 1), 0.3, "composers"),
+        "companies": known(names("companies", 4, companies), 0.2, "companies"),
+        "countries": known(names("countries", 2, pa.array(COUNTRIES)), 0.1, "countries"),
+        "collection": pc.if_else(of_film("no collection") >= 0.8, collections, None),
+        "keywords": known(names("keywords", 8, words.slice(0, 5_000)), 0.3, "keywords"),
         "release_date": known(pa.array(day).cast(pa.date32()), 0.03, "date"),
         "runtime": known((60 + 90 * of_film("runtime")).astype(np.int32), 0.08, "runtime"),
+        "budget": known(budgets, 0.6, "budget"),
         "vote_average": rating,
         "vote_count": votes,
         "popularity": of_row("popularity") * 100,

@@ -23,6 +23,7 @@ Summary = Annotated[str, Field(max_length=MAX_SUMMARY)]
 Names = Annotated[list[Annotated[str, Field(max_length=MAX_NAME)]], Field(max_length=MAX_NAMES)]
 Year = Annotated[int, Field(ge=RANGES["year"][0], le=RANGES["year"][1], strict=True)]
 Minutes = Annotated[int, Field(ge=RANGES["runtime"][0], le=RANGES["runtime"][1], strict=True)]
+Dollars = Annotated[int, Field(ge=RANGES["budget"][0], le=RANGES["budget"][1], strict=True)]
 Label = Literal["bad", "average", "good"]
 
 
@@ -46,6 +47,9 @@ class Movie(BaseModel):
                     "spoken_languages": ["English"],
                     "directors": ["Ada Example"],
                     "cast": ["Bo Example", "Cy Example"],
+                    "writers": ["Di Example"],
+                    "companies": ["Quay Example Films"],
+                    "countries": ["France"],
                 }
             ]
         },
@@ -59,6 +63,16 @@ class Movie(BaseModel):
     spoken_languages: Annotated[Names, Field(description="each by its own name, as TMDB writes it: Français")] = []
     directors: Names = []
     cast: Annotated[Names, Field(description="in billing order")] = []
+    writers: Names = []
+    producers: Annotated[Names, Field(description="executive producers last")] = []
+    cinematographers: Names = []
+    editors: Names = []
+    composers: Names = []
+    companies: Annotated[Names, Field(description="of production")] = []
+    countries: Annotated[Names, Field(description="of production, by their English names")] = []
+    collection: Annotated[Title | None, Field(description="the series of films that the movie belongs to")] = None
+    keywords: Names = []
+    budget: Annotated[Dollars | None, Field(description="US dollars; 0 if it is not known")] = None
 
 
 def checked(movie: Mapping[str, Any]) -> ValidMovie:

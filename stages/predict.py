@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
@@ -23,6 +23,28 @@ from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explai
 
 if TYPE_CHECKING:
     from movie_ratings.prediction.movie_table import MovieTable
+
+# What the flag of each field of `text.FIELDS` stands for. Flags of names are repeated.
+HELP: Final = {
+    "title": "title of one movie",
+    "genres": "a genre",
+    "year": "year of the first release",
+    "runtime": "length in minutes",
+    "spoken_languages": "a language, by its own name",
+    "directors": "a director",
+    "cast": "an actor, the stars first",
+    "writers": "a writer",
+    "producers": "a producer",
+    "cinematographers": "a cinematographer",
+    "editors": "an editor",
+    "composers": "a composer",
+    "companies": "a company of production",
+    "countries": "a country of production, by its English name",
+    "collection": "the series of films that the movie belongs to",
+    "keywords": "a keyword",
+    "budget": "budget in US dollars",
+    "summary": "plot of the movie",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,23 +71,21 @@ def _parser() -> argparse.ArgumentParser:
         epilog='Example: python -m stages.predict --title "The Long Harbour" '
         '--summary "A widowed pilot guides one last ship home." --genres Drama --genres Romance',
     )
-    parser.add_argument("--title", help="title of one movie")
-    parser.add_argument("--summary", help="plot of the movie")
-    parser.add_argument("--genres", action="append", metavar="GENRE", help="a genre; repeat for several")
-    parser.add_argument("--year", type=int, help="year of the first release")
-    parser.add_argument("--runtime", type=int, metavar="MINUTES", help="length of the movie")
-    parser.add_argument(
-        "--spoken-languages", action="append", metavar="LANGUAGE", help="a language; repeat for several"
-    )
-    parser.add_argument("--directors", action="append", metavar="NAME", help="a director; repeat for several")
-    parser.add_argument("--cast", action="append", metavar="NAME", help="an actor; repeat for several, the stars first")
+    for field in text.FIELDS:
+        flag, known = f"--{field.replace('_', '-')}", HELP[field]
+        if field in text.NAMES:
+            parser.add_argument(flag, action="append", metavar="NAME", help=f"{known}; repeat for several")
+        elif field in text.NUMBERS:
+            parser.add_argument(flag, type=int, metavar=field.upper(), help=known)
+        else:
+            parser.add_argument(flag, metavar="TEXT", help=known)
     parser.add_argument(
         "--input",
         type=Path,
         metavar="FILE",
         help="many movies: a table in any format that fetch reads (.csv, .tsv, .jsonl, .json, .parquet, .xlsx, also in "
-        ".gz and .zip) with a title or a summary and, where known, genres, year, runtime, spoken_languages, directors "
-        "and cast; python -m stages.fetch --describe FILE prints which columns are read",
+        ".gz and .zip) with a title or a summary and, where known, the other fields above; "
+        "python -m stages.fetch --describe FILE prints which columns are read",
     )
     parser.add_argument(
         "--column",

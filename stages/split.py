@@ -1,9 +1,11 @@
 """Split: assign each movie to the training, validation or test split, and fit the thresholds between the classes.
 
-With split.by film, a hash of the normalised title and the year of release decides. The hash has a fixed salt, so a film
-stays in its split when the data is fetched again. With split.by time, whole years are in one split and the newest years
-are the test split: this measures how a model does on movies newer than its training data. The rating thresholds
-between bad, average and good are fitted on the training split alone.
+With split.by film, a hash of the normalised title and the year of release decides; of a film that belongs to a
+collection, the hash of the collection's name, so that all films of a collection are in one split. The hash has a fixed
+salt, so a film stays in its split when the data is fetched again. With split.by time, whole years are in one split and
+the newest years are the test split: this measures how a model does on movies newer than its training data. The films of
+a collection are then in the splits of their years. The rating thresholds between bad, average and good are fitted on
+the training split alone.
 
 data/split/splits.parquet   the split of each movie of data/clean/movies.parquet
 data/split/thresholds.json  the two thresholds
@@ -24,12 +26,13 @@ from movie_ratings.core.command import run_stage
 from movie_ratings.core.paths import CLEAN, SPLIT_DETAILS, SPLITS, THRESHOLDS
 from movie_ratings.core.rounding import rounded
 from movie_ratings.movies import splits
-from movie_ratings.movies.film import group_keys, position
+from movie_ratings.movies.film import group_keys, position, split_keys
 from movie_ratings.movies.labels import CLASSES, class_indices, fit_thresholds
 from movie_ratings.movies.record import MOVIE, SPLIT_OF
 from movie_ratings.movies.release import add_year
 
-COLUMNS: Final = ("id", "title", "release_date", "vote_average")  # the columns that decide the split and the label
+# The columns that decide the split and the label.
+COLUMNS: Final = ("id", "title", "collection", "release_date", "vote_average")
 # Fixed before any model was trained: a salt chosen by results would fit the test split.
 SALT: Final = "split"
 
@@ -38,10 +41,11 @@ def split() -> None:
     options = params.load()
     movies = pl.DataFrame(add_year(parquet.read_table(CLEAN, pa.schema([MOVIE.field(name) for name in COLUMNS]))))
     fractions = options.split.fractions.model_dump()
-    keys = group_keys(movies["title"], movies["year"])
     if options.split.by == "time":
+        keys = group_keys(movies["title"], movies["year"])
         places = splits.by_year(movies["year"].fill_null(0).to_numpy())
     else:
+        keys = split_keys(movies["title"], movies["year"], movies["collection"])
         places = np.array([position(key, SALT) for key in keys])
     sides = splits.sides_of(places, fractions)
     ratings = movies["vote_average"].to_numpy()

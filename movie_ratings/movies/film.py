@@ -1,9 +1,12 @@
-"""Which records are the same film, and the hash of a film that decides its split."""
+"""Which records are the same film, which films stay together in a split, and the hash that decides the split."""
 
 import hashlib
 import unicodedata
+from typing import Final
 
 import polars as pl
+
+COLLECTION: Final = "collection:"  # in front of the key of a collection, which could be that of a film
 
 
 def group_key(title: str, year: int | None) -> str:
@@ -30,6 +33,22 @@ def group_keys(titles: pl.Series, years: pl.Series) -> pl.Series:
     others = (titles.str.contains(r"[^\x00-\x7F]") | (letters == "")).arg_true()
     pairs = zip(titles.gather(others), years.gather(others), strict=True)
     return keys.scatter(others, pl.Series([group_key(title, year) for title, year in pairs], dtype=pl.String))
+
+
+def split_key(title: str, year: int | None, collection: str | None) -> str:
+    """The key whose hash decides the split of a film: that of its collection, or else its `group_key`.
+
+    The films of one collection share names, words and ratings: a model that has read one of them knows more of the
+    others than of a new film.
+    """
+    return f"{COLLECTION}{group_key(collection, None)}" if collection else group_key(title, year)
+
+
+def split_keys(titles: pl.Series, years: pl.Series, collections: pl.Series) -> pl.Series:
+    """`split_key` of many movies."""
+    known = (collections.is_not_null() & (collections != "")).fill_null(False).arg_true()
+    of_collections = group_keys(collections.gather(known), pl.Series([None] * len(known), dtype=pl.Int32))
+    return group_keys(titles, years).scatter(known, COLLECTION + of_collections)
 
 
 def film_id(key: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.release import with_year
-from movie_ratings.movies.text import NAMES, NUMBERS, has, names, normalise, number, without
+from movie_ratings.movies.text import NAMES, NUMBERS, TEXTS, has, names, normalise, number, without
 from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.steps import PART, Steps, finish
 
@@ -91,8 +91,8 @@ def strongest(effects: Sequence[Effect], count: int) -> list[Effect]:
 
 
 def _cut(movie: Mapping[str, Any], characters: int) -> Mapping[str, Any]:
-    """The movie with at most ``characters`` of title, summary and each name."""
-    texts = {field: normalise(movie.get(field) or "")[:characters] for field in ("title", "summary")}
+    """The movie with at most ``characters`` of each text and each name."""
+    texts = {field: normalise(movie.get(field) or "")[:characters] for field in TEXTS}
     lists = {field: [name[:characters] for name in names(movie, field)] for field in NAMES}
     return {**movie, **texts, **lists}
 
@@ -105,13 +105,13 @@ def _words(movie: Mapping[str, Any], field: str) -> Iterator[tuple[str, str, dic
     if field in NUMBERS:
         yield field, str(number(movie, field)), without(movie, [field])
         return
-    words = names(movie, field) if field in NAMES else normalise(movie[field]).split(" ")
+    words = normalise(movie[field]).split(" ") if field in TEXTS else names(movie, field)
     for place, word in enumerate(words):
         rest = [*words[:place], *words[place + 1 :]]
-        yield field, word, {**movie, field: rest if field in NAMES else " ".join(rest)}
+        yield field, word, {**movie, field: " ".join(rest) if field in TEXTS else rest}
 
 
 def _text(movie: Mapping[str, Any], field: str) -> str:
     if field in NUMBERS:
         return str(number(movie, field))
-    return ", ".join(names(movie, field)) if field in NAMES else str(movie[field])
+    return str(movie[field]) if field in TEXTS else ", ".join(names(movie, field))

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.movies import text
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from movie_ratings.sources.tables.chunks import SMALL, Chunk
 from movie_ratings.sources.tables.columns import Fields
@@ -17,7 +18,7 @@ from movie_ratings.sources.tables.table import reading, require_distinct, tables
 
 # Of the movie record: the fields from which the fields of a request follow. A table needs a title or a summary.
 FIELDS: Final = Fields(
-    names=("title", "summary", "genres", "release_date", "runtime", "spoken_languages", "directors", "cast"),
+    names=tuple("release_date" if field == "year" else field for field in text.FIELDS),
     needed=(("title", "summary"),),
 )
 

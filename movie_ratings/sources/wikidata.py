@@ -61,6 +61,8 @@ def _movie(row: sqlite3.Row) -> dict[str, Any]:
         "spoken_languages": languages,
         "cast": _names(row["Cast"]),  # in alphabetical order: the table has no billing
         "directors": directors,
+        "writers": writers,
+        "countries": countries,
         "release_date": released,
         "runtime": runtime,
         "vote_average": row["rating"],

@@ -40,6 +40,10 @@ def test_no_film_is_answered_by_a_model_that_saw_it(movies: list[dict[str, Any]]
         half = smaller(fold, movies, 0.5)
         assert set(half.train) < set(fold.train)
         assert half.test.tolist() == fold.test.tolist()
+    sagas = [movie | {"collection": f"Saga {n // 3}"} for n, movie in enumerate(movies)]
+    for fold in by_film(sagas, small):
+        parts = [{sagas[i]["collection"] for i in part} for part in (fold.train, fold.validation, fold.test)]
+        assert sum(map(len, parts)) == len(set.union(*parts))
     aged = by_time(movies, small)
     years = [np.array([movies[i]["year"] for i in part]) for part in (aged.train, aged.validation, aged.test)]
     assert years[0].max() < years[1].min() <= years[1].max() < years[2].min()

@@ -16,7 +16,7 @@ from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.rounding import rounded
 from movie_ratings.movies import splits
-from movie_ratings.movies.film import group_key, position
+from movie_ratings.movies.film import group_key, position, split_key, split_keys
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices, fit_thresholds
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.splits import NAMES
@@ -72,6 +72,41 @@ def test_new_movies_move_no_old_one(numbers: list[int]) -> None:
 def test_the_same_film_never_stands_on_both_sides() -> None:
     places = np.array([position(group_key(title, None), split.SALT) for title in ("Up", "UP!", " úp")])
     assert len(set(splits.sides_of(places, FRACTIONS))) == 1
+
+
+def test_the_films_of_a_collection_are_in_one_split(cleaned_folder: Path) -> None:
+    movies = [m | {"collection": f"Saga {n // 4}" if n < 200 else None} for n, m in enumerate(learnable(400))]
+    parquet.write_table("data/clean/movies.parquet", frame(*movies).to_arrow().cast(MOVIE))
+    assert exit_code(split.split) == 0
+    home: dict[str, set[str]] = {}
+    for name in NAMES:
+        for collection in pl.DataFrame(splits.read(name))["collection"].drop_nulls():
+            home.setdefault(collection, set()).add(name)
+    assert len(home) == 50
+    assert all(len(names) == 1 for names in home.values())
+    assert set.union(*home.values()) == set(NAMES)
+    metrics = json.loads(Path("metrics/details/split.json").read_text())
+    assert metrics["groups_across_splits"] == 0
+
+
+def test_a_film_without_a_collection_is_split_by_its_title_and_year() -> None:
+    assert split_key("Up", 2009, None) == split_key("Up", 2009, "") == group_key("Up", 2009)
+    assert split_key("Up", 2009, "Saga Élan") == split_key("Down", 1999, "saga elan")
+    # A film that is called as a collection is no part of it.
+    assert split_key("Saga", None, None) != split_key("Up", 2009, "Saga")
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=9), st.none() | st.integers(1900, 2020), st.none() | st.text(max_size=9)), max_size=9
+    )
+)
+def test_many_split_keys_are_those_of_each(films: list[tuple[str, int | None, str | None]]) -> None:
+    titles, years, collections = zip(*films, strict=True) if films else ((), (), ())
+    found = split_keys(
+        pl.Series(titles, dtype=pl.String), pl.Series(years, dtype=pl.Int32), pl.Series(collections, dtype=pl.String)
+    )
+    assert found.to_list() == [split_key(*film) for film in films]
 
 
 def test_the_sides_meet_at_the_fractions() -> None:

@@ -33,17 +33,22 @@ def test_facts_read_as_sentences_between_them() -> None:
     movie = {
         "title": "The Long Harbour", "genres": ["Drama"], "year": 1994, "runtime": 142,
         "spoken_languages": ["English", "Français"], "directors": ["Ada Example"], "cast": ["Bo One", "Cy Two"],
-        "summary": "One last ship.",
+        "writers": ["Di Three", "Ed Four"], "producers": ["Fe Five"], "cinematographers": ["Gi Six"],
+        "editors": ["Hu Seven"], "composers": ["Ix Eight"], "companies": ["Quay Films"],
+        "countries": ["France", "Italy"], "collection": "Harbour Collection", "keywords": ["ice", "pilot"],
+        "budget": 2_500_000, "summary": "One last ship.",
     }  # fmt: skip
     assert compose(movie, ALL) == (
         "The Long Harbour. Drama. 1994. 142 minutes. In English, Français. Directed by Ada Example. "
-        "Starring Bo One, Cy Two. One last ship."
+        "Starring Bo One, Cy Two. Written by Di Three, Ed Four. Produced by Fe Five. Photographed by Gi Six. "
+        "Edited by Hu Seven. Music by Ix Eight. A production of Quay Films. From France, Italy. "
+        "Part of Harbour Collection. About ice, pilot. $2,500,000. One last ship."
     )
     assert all(has(movie, field) for field in ALL)
-    bare = without(movie, ["year", "cast"])
+    bare = without(movie, ["year", "cast", "collection"])
     assert not has(bare, "year")
-    assert "1994" not in compose(bare, ALL)
-    assert "Starring" not in compose(bare, ALL)
+    for word in ("1994", "Starring", "Part of"):
+        assert word not in compose(bare, ALL)
 
 
 def test_a_year_is_a_number_or_the_date_of_release() -> None:

@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from movie_ratings.movies.text import FIELDS, NAMES
 from movie_ratings.prediction.classifier import Classifier
 from serving.bodies import BUDGET, MAX_KEYS, MAX_VALUES
 from serving.connections import PIPELINED, Connection, Limits, Register
@@ -297,11 +298,11 @@ def test_json_that_cannot_be_counted_is_refused(server: Server, encoding: str) -
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (json.dumps({"movies": [], **{f"key {n}": 0 for n in range(350_000)}}).encode()[:MAX_BODY], "2,000 keys"),
-        (json.dumps({f"key {n}": 0 for n in range(MAX_KEYS + 1)}).encode(), "2,000 keys"),
-        (b'{"movies": [' + b"1," * MAX_VALUES + b"1]}", "60,000 values"),
-        (b'{"movies": [' + b"[]," * MAX_VALUES + b"1]}", "60,000 values"),
-        (b'{"movies": [' + b'"",' * 1_000_000 + b'""]}', "60,000 values"),
+        (json.dumps({"movies": [], **{f"key {n}": 0 for n in range(350_000)}}).encode()[:MAX_BODY], "3,000 keys"),
+        (json.dumps({f"key {n}": 0 for n in range(MAX_KEYS + 1)}).encode(), "3,000 keys"),
+        (b'{"movies": [' + b"1," * MAX_VALUES + b"1]}", "90,000 values"),
+        (b'{"movies": [' + b"[]," * MAX_VALUES + b"1]}", "90,000 values"),
+        (b'{"movies": [' + b'"",' * 1_000_000 + b'""]}', "90,000 values"),
     ],
     ids=["as many keys as fit", "a key too many", "numbers", "lists", "strings"],
 )
@@ -316,8 +317,8 @@ def test_keys_and_values_are_counted_before_they_are_parsed(server: Server, body
 
 def test_the_largest_request_that_is_allowed_passes_the_count(server: Server) -> None:
     names = [f'"{n}", [and] {{more}}: "' for n in range(50)]
-    lists = dict.fromkeys(("genres", "spoken_languages", "directors", "cast"), names)
-    movie = {"title": "A", "summary": 'text, "quoted: \\" [and] {more}' * 50, "year": 1994, "runtime": 90} | lists
+    texts = {"title": "A", "summary": 'text, "quoted: \\" [and] {more}' * 50, "collection": "B"}
+    movie = dict.fromkeys(FIELDS, 1994) | dict.fromkeys(NAMES, names) | texts
     # The last one is wrong, so that none is predicted.
     status, answer, _ = server.ask("POST", "/v1/predict", {"movies": [movie] * 127 + [movie | {"year": 1}]})
     assert status == 422

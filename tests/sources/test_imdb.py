@@ -69,6 +69,13 @@ TABLES: dict[str, list[list[str]]] = {
         ["tt0000002", "5", "nm0000006", "self", NO, NO],
         ["tt0000002", "6", "nm0000007", "actor", NO, NO],
         ["tt0000001", "1", "nm0000003", "producer", "producer", NO],
+        ["tt0000002", "10", "nm0000007", "producer", "producer", NO],
+        ["tt0000002", "9", "nm0000001", "producer", "producer", NO],
+        ["tt0000002", "11", "nm0000004", "cinematographer", "director of photography", NO],
+        ["tt0000002", "12", "nm0000003", "editor", NO, NO],
+        ["tt0000002", "8", "nm0000006", "composer", NO, NO],
+        ["tt0000002", "13", "nm0000003", "production_designer", NO, NO],
+        ["tt0000002", "14", "nm0000098", "writer", NO, NO],
         ["tt0000003", "1", "nm0000004", "actor", NO, NO],
         ["tt0000006", "1", "nm0000004", "actor", NO, NO],
     ],
@@ -88,11 +95,11 @@ TABLES: dict[str, list[list[str]]] = {
 
 def film(number: int, title: str, original: str, rating: float, votes: int, **known: Any) -> dict[str, Any]:
     facts = {"id": number, "source": "imdb", "title": title, "original_title": original, "adult": False}
-    lists: dict[str, Any] = {name: [] for name in ("genres", "directors", "cast")}
+    lists: dict[str, Any] = {name: [] for name in ("genres", *people.FIELDS)}
     return dict.fromkeys(MOVIE.names) | facts | {"vote_average": rating, "vote_count": votes} | lists | known
 
 
-UNCLOSED = film(1, '"Unclosed', '"Unclosed', 4.5, 7)
+UNCLOSED = film(1, '"Unclosed', '"Unclosed', 4.5, 7, producers=["Cy Do"])
 HARBOUR = film(
     2,
     'The "Long" Harbour',
@@ -104,6 +111,11 @@ HARBOUR = film(
     genres=["Drama", "Sci-Fi"],
     cast=["Bo Çi", "Ed Fu", "Fe Go"],
     directors=["Bo Çi", 'Ana "Ace" Ba'],
+    writers=["Cy Do", 'Ana "Ace" Ba', "Di Em"],
+    producers=['Ana "Ace" Ba', "Gi Ha"],
+    cinematographers=["Di Em"],
+    editors=["Cy Do"],
+    composers=["Fe Go"],
     release_date=date(1994, 1, 1),
     runtime=98,
 )
@@ -115,6 +127,7 @@ NAMELESS = film(
     40,
     summary="A film of 2020. It was written by Cy Do.",
     genres=["Horror"],
+    writers=["Cy Do"],
     release_date=date(2020, 1, 1),
 )
 TELEVISION = film(
@@ -201,6 +214,7 @@ def test_types_and_adult_movies_are_chosen(fetched: Fetched) -> None:
 def test_the_cast_is_cut_and_names_nobody_twice(fetched: Fetched, cast_size: int, cast: list[str]) -> None:
     movies, _ = fetched(given(), cast_size=cast_size)
     assert movies["cast"].to_pylist() == [[], cast, []]
+    assert movies["producers"].to_pylist() == [["Cy Do"], ['Ana "Ace" Ba', "Gi Ha"], []]
 
 
 @pytest.mark.parametrize("block", [1, 50, 1_000])
@@ -283,7 +297,7 @@ def test_broken_rows_are_left_out_and_named_by_line(fetched: Fetched, capsys: py
         ("title.basics.tsv", 12, "isAdult: unexpected value '2005'"),
         ("title.basics.tsv", 13, "tconst: unexpected value '9'"),
         ("title.crew.tsv", 6, "person: unexpected value 'somebody'"),
-        ("title.principals.tsv.gz", 11, "ordering: unexpected value 'first'"),
+        ("title.principals.tsv.gz", 18, "ordering: unexpected value 'first'"),
         ("name.basics.tsv", 10, "nconst: unexpected value 'nm+1'"),
     ]
     assert report.counts["broken"] == 8
@@ -362,21 +376,18 @@ def test_a_folder_needs_each_table_once(fetched: Fetched) -> None:
 
 def test_each_role_has_a_field(fetched: Fetched, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new field of the record needs its line in the table of roles alone."""
-    roles = people.OF_CATEGORY | {"producer": "producers"}
-    fields = (*people.FIELDS, "producers")
+    roles = people.OF_CATEGORY | {"production_designer": "designers"}
+    fields = (*people.FIELDS, "designers")
     monkeypatch.setattr(people, "OF_CATEGORY", roles)
     monkeypatch.setattr(people, "FIELDS", fields)
     monkeypatch.setattr(people, "FIELD", pl.Enum(fields))
-    names = [*MOVIE.names, "producers", "writers"]
-    record = pa.schema([*MOVIE, ("producers", pa.list_(pa.string())), ("writers", pa.list_(pa.string()))])
-    monkeypatch.setattr(imdb, "MOVIE", record)
+    monkeypatch.setattr(imdb, "MOVIE", pa.schema([*MOVIE, ("designers", pa.list_(pa.string()))]))
     write(Path("inputs/imdb"), given())
     options = params.load(ROOT / "params.yaml").fetch
     options = options.model_copy(update={"imdb": options.imdb.model_copy(update={"folder": "inputs/imdb"})})
     movies = pa.Table.from_batches(list(imdb.batches(options, FetchReport())))
-    assert movies.column_names == names
-    assert movies["producers"].to_pylist() == [["Cy Do"], [], []]
-    assert movies["writers"].to_pylist() == [[], ["Cy Do", 'Ana "Ace" Ba', "Di Em"], ["Cy Do"]]
+    assert movies.column_names == [*MOVIE.names, "designers"]
+    assert movies["designers"].to_pylist() == [[], ["Cy Do"], []]
 
 
 def serve(server: FileServer, texts: Given) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from ruamel.yaml import YAML
 
 from movie_ratings import params
 from movie_ratings.core.errors import UserError
+from movie_ratings.movies import text
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.prediction.movie_table import MovieTable
 from movie_ratings.sources import selected
@@ -72,6 +74,18 @@ FILM = {"title": "Harbour", "overview": "A pilot leaves home.", "vote_average": 
         pytest.param([{"imdbID": "tt0111161"}], "id", [111161], id="imdb"),
         pytest.param([{"imdbVotes": "1,234"}], "vote_count", [1234], id="imdb-votes"),
         pytest.param([{"Runtime (mins)": "98"}], "runtime", [98], id="runtime-mins"),
+        pytest.param([{"Writer": "A B, C D"}], "writers", [["A B", "C D"]], id="writer"),
+        pytest.param([{"Cinematography": "A B"}], "cinematographers", [["A B"]], id="cinematography"),
+        pytest.param([{"Music by": "A B"}], "composers", [["A B"]], id="music-by"),
+        pytest.param([{"Music": "1"}], "composers", [None], id="mark-of-a-genre-is-no-composer"),
+        pytest.param([{"Studio": "", "Company": "Quay"}], "companies", [["Quay"]], id="company"),
+        pytest.param([{"production_companies": '["Quay", "1818"]'}], "companies", [["Quay", "1818"]], id="number-name"),
+        pytest.param([{"Producer 1": "A B", "Producer 2": "C D"}], "producers", [["A B", "C D"]], id="producers"),
+        pytest.param([{"country_of_origin": "France; Italy"}], "countries", [["France", "Italy"]], id="country"),
+        pytest.param([{"plot_keywords": "harbour|ice"}], "keywords", [["harbour", "ice"]], id="keywords"),
+        pytest.param([{"series": "Saga"}], "collection", [None], id="series-is-no-collection"),
+        pytest.param([{"Budget": "$1,000,000"}, {"Budget": "0"}], "budget", [1_000_000, None], id="budget"),
+        pytest.param([{"Budget": "ITL 45000"}, {"Budget": 10**11}], "budget", [None, None], id="other-currencies"),
         pytest.param([{"original_release_date": "2001-02-03"}], "release_date", [date(2001, 2, 3)], id="original-day"),
     ],
 )
@@ -84,6 +98,59 @@ def test_the_column_that_holds_the_field_wins(
         del other["vote_average"]
     movies, _ = read(written(tmp_path / "t.csv", *(other | row for row in rows)))
     assert [movie[field] for movie in movies] == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("Saga Collection", "Saga Collection"),
+        ("{'id': 10, 'name': \"Saga's Collection\", 'poster_path': '/" + "x" * 300 + "'}", "Saga's Collection"),
+        ('{"id": 10, "name": "Saga Collection", "poster_path": null}', "Saga Collection"),
+        ("300 Collection", "300 Collection"),
+        ("{}", None),
+        ("", None),
+        ("48000000", None),  # what a film took in
+        ("{'name': 7}", None),
+        ("{'name'", None),
+        ("[" * 9_000, None),
+    ],
+)
+def test_a_collection_is_a_name_or_an_object_with_one(tmp_path: Path, cell: str, expected: str | None) -> None:
+    (movie,), report = read(written(tmp_path / "t.csv", FILM | {"belongs_to_collection": cell}))
+    assert movie["collection"] == expected
+    assert bool(report.unread) == (expected is None and cell not in ("", "{}"))
+
+
+def test_typed_columns_hold_the_new_fields_as_written_ones_do(tmp_path: Path) -> None:
+    row = {
+        "title": "A", "overview": "B", "vote_average": 7.0, "belongs_to_collection": {"id": 1, "name": "Saga"},
+        "production_companies": [{"name": "Quay"}], "writers": ["C D"], "budget": 2.5e6,
+    }  # fmt: skip
+    pq.write_table(
+        pa.Table.from_pylist([row, row | {"belongs_to_collection": None, "budget": 0.0}]), tmp_path / "t.parquet"
+    )
+    (tmp_path / "t.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row | {"belongs_to_collection": {}}) + "\n")
+    for name, budgets in (("t.parquet", [2_500_000, None]), ("t.jsonl", [2_500_000, 2_500_000])):
+        movies, report = read(tmp_path / name)
+        assert [movie["collection"] for movie in movies] == ["Saga", None]
+        assert [movie["companies"] for movie in movies] == [["Quay"]] * 2
+        assert [movie["writers"] for movie in movies] == [["C D"]] * 2
+        assert [movie["budget"] for movie in movies] == budgets
+        assert not report.unread
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("$237000000", 237_000_000), ("US$ 2.5 million", 2_500_000), ("1.5M USD", 1_500_000), ("30,000", 30_000)],
+)
+def test_budgets_are_read_as_people_write_them(text: str, expected: int) -> None:
+    assert cells.dollars(text) == expected
+
+
+@pytest.mark.parametrize("text", ["\u20ac1,000", "ITL 45000", "$", "a lot", "1.5"])
+def test_what_is_no_amount_of_dollars_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError):
+        cells.dollars(text)
 
 
 def test_ratings_come_from_one_column_because_columns_have_scales(tmp_path: Path) -> None:
@@ -153,8 +220,8 @@ def test_a_header_without_end_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_what_was_read_is_reported(tmp_path: Path) -> None:
     rows = [
-        FILM | {"rating": "R", "Runtime": "90", "Studio": "A"},
-        FILM | {"rating": "PG", "Runtime": "long", "Studio": ""},
+        FILM | {"rating": "R", "Runtime": "90", "Poster": "A"},
+        FILM | {"rating": "PG", "Runtime": "long", "Poster": ""},
     ]
     _, report = read(written(tmp_path / "t.csv", *rows))
     assert report.lines()[1:] == [
@@ -162,13 +229,13 @@ def test_what_was_read_is_reported(tmp_path: Path) -> None:
         "  summary      from overview (by its name)",
         "  runtime      from Runtime (by its name); 1 value cannot be read, the first in line 3: 'long'",
         "  vote_average from vote_average (by its name)",
-        "  not read: rating (its values are no ratings, such as 'R'), Studio",
+        "  not read: rating (its values are no ratings, such as 'R'), Poster",
     ]
     found = report.as_dict()
     assert found["fields"]["runtime"] == {
         "columns": ["Runtime"], "rule": "by its name", "unread": 1, "line": 3, "value": "'long'",
     }  # fmt: skip
-    assert found["unused"] == ["rating", "Studio"]
+    assert found["unused"] == ["rating", "Poster"]
 
 
 def test_ratings_above_the_scale_name_the_parameter(raw_params: dict[str, Any], workspace: Path) -> None:
@@ -204,6 +271,11 @@ NAMES = {
     "genres": ["genres", "Genre", "listed_in"],
     "cast": ["cast", "Actors", "Stars"],
     "directors": ["Director", "directors", "directed by"],
+    "writers": ["Writer", "screenplay", "written by"],
+    "companies": ["production_companies", "Studio"],
+    "countries": ["production_countries", "Country", "Country of Origin"],
+    "collection": ["belongs_to_collection", "Collection"],
+    "budget": ["budget", "Production Budget"],
     "release_date": ["release_date", "Released", "Release Date"],
     "runtime": ["runtime", "Runtime (mins)", "duration"],
     "vote_average": ["vote_average", "IMDB_Rating", "score"],
@@ -222,6 +294,8 @@ LISTS = [
 DAYS = [date.isoformat, *(lambda day, form=form: day.strftime(form) for form in ("%d %B %Y", "%B %d, %Y", "%d-%b-%Y"))]
 MINUTES = [str, "{} min".format, "PT{}M".format, lambda n: f"{n // 60}h {n % 60}m"]
 COUNTS = [str, "{:,}".format, "({:,})".format]
+COLLECTIONS = [str, lambda name: str({"id": 7, "name": name}), lambda name: json.dumps({"id": 7, "name": name})]
+BUDGETS = [str, "${:,}".format, "US$ {}".format]
 texts = (
     st.text(st.sampled_from("abc é'ő"), min_size=1, max_size=9)
     .map(str.strip)
@@ -235,6 +309,11 @@ films = st.fixed_dictionaries(
         "genres": people,
         "cast": people,
         "directors": people,
+        "writers": people,
+        "companies": people,
+        "countries": people,
+        "collection": st.sampled_from(["Ada's Saga", "300 Élan", None]),
+        "budget": st.integers(1, 10**10) | st.none(),
         "release_date": st.dates(date(1931, 1, 1), date(2029, 12, 31)),
         "runtime": st.integers(61, 300),
         "vote_average": st.integers(10, 100).map(lambda tenths: tenths / 10),
@@ -249,7 +328,7 @@ films = st.fixed_dictionaries(
     movies=st.lists(films, min_size=1, max_size=5),
     names=st.fixed_dictionaries({field: st.sampled_from(some) for field, some in NAMES.items()}),
     order=st.permutations(sorted(NAMES)),
-    spelled=st.tuples(*(st.sampled_from(some) for some in (LISTS, DAYS, MINUTES, COUNTS))),
+    spelled=st.tuples(*(st.sampled_from(some) for some in (LISTS, DAYS, MINUTES, COUNTS, COLLECTIONS, BUDGETS))),
     separator=st.sampled_from(",;\t|"),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
@@ -264,14 +343,17 @@ def test_a_table_in_any_writing_comes_back_as_it_was(
     encoding: str,
     end: str,
 ) -> None:
-    as_list, as_day, as_minutes, as_count = spelled
-    spellings = dict.fromkeys(("genres", "cast", "directors"), as_list) | {
-        "release_date": as_day, "runtime": as_minutes, "vote_count": as_count,
+    as_list, as_day, as_minutes, as_count, as_collection, as_budget = spelled
+    spellings = dict.fromkeys(("genres", "cast", "directors", "writers", "companies", "countries"), as_list) | {
+        "release_date": as_day, "runtime": as_minutes, "vote_count": as_count, "collection": as_collection,
+        "budget": as_budget,
     }  # fmt: skip
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=separator, lineterminator=end)
     writer.writerow([names[field] for field in order])
-    writer.writerows([spellings.get(field, str)(movie[field]) for field in order] for movie in movies)
+    writer.writerows(
+        ["" if movie[field] is None else spellings.get(field, str)(movie[field]) for field in order] for movie in movies
+    )
     path = tmp_path / "t.csv"
     path.write_bytes(file.getvalue().encode(encoding))
     found, report = read(path)
@@ -280,9 +362,8 @@ def test_a_table_in_any_writing_comes_back_as_it_was(
     batch = [movie for batch in MovieTable(path).batches(100) for movie in batch.movies]
     for movie, expected in zip(batch, movies, strict=True):
         assert movie["year"] == expected["release_date"].year
-        assert {field: movie[field] for field in ("title", "genres", "runtime", "cast")} == {
-            field: expected[field] for field in ("title", "genres", "runtime", "cast")
-        }
+        read_by_models = [field for field in text.FIELDS if field in NAMES]
+        assert [movie[field] for field in read_by_models] == [expected[field] for field in read_by_models]
 
 
 @pytest.mark.parametrize(

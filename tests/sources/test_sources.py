@@ -21,8 +21,10 @@ from movie_ratings.core.packages import installed_file
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.params import Fetch
 from movie_ratings.sources import sample, selected
+from movie_ratings.sources.crew import by_role
 from movie_ratings.sources.facts import summary
 from movie_ratings.sources.fetch_report import FetchReport
+from movie_ratings.sources.values import dollars
 from tests.support.builders import ROOT
 
 
@@ -41,6 +43,8 @@ def test_wikidata_has_the_films_of_the_package_with_critics_ratings(films: pl.Da
     assert films["vote_average"].drop_nulls().len() == 17_130
     assert films["vote_average"].drop_nulls().is_between(0, 10).all()
     assert films["id"].is_unique().all()
+    assert len(films.filter(pl.col("writers").list.len() > 0)) > 13_000
+    assert "France" in films["countries"].explode().to_list()
 
 
 def test_the_only_numbers_that_a_summary_states_are_year_and_runtime(films: pl.DataFrame) -> None:
@@ -83,6 +87,10 @@ def test_the_sample_is_read_out_of_the_archive(tmp_path: Path) -> None:
             "genres": json.dumps([{"id": 1, "name": "Drama"}]),
             "spoken_languages": json.dumps([{"iso_639_1": "fr", "name": "Français"}]),
             "original_language": "fr",
+            "production_companies": json.dumps([{"id": 5, "name": "Quay Films"}]),
+            "production_countries": json.dumps([{"iso_3166_1": "FR", "name": "France"}]),
+            "keywords": "[]",
+            "budget": "0",
             "release_date": "",
             "runtime": "0.0",
             "vote_average": "6.5",
@@ -101,11 +109,36 @@ def test_the_sample_is_read_out_of_the_archive(tmp_path: Path) -> None:
     (batch,) = sample.read(wheel_of(tmp_path, movies, people))
     (row,) = batch.to_pylist()
     assert row["cast"] == ["First", "Second"]
-    assert row["directors"] == ["Dee"]
+    assert (row["directors"], row["editors"], row["writers"]) == (["Dee"], ["Ed"], [])
     assert row["genres"] == ["Drama"]
     assert row["spoken_languages"] == ["Français"]
+    assert (row["companies"], row["countries"], row["keywords"]) == (["Quay Films"], ["France"], [])
+    assert (row["collection"], row["budget"]) == (None, None)
     assert (row["original_title"], row["release_date"], row["runtime"], row["adult"]) == (None, None, None, None)
     assert (row["vote_average"], row["vote_count"]) == (6.5, 12)
+
+
+def test_the_crew_is_sorted_into_roles_and_names_nobody_twice_in_one() -> None:
+    crew = [
+        ("Ed", "Executive Producer"), ("Ann", "Screenplay"), ("Bo", "Story"), ("Ann", "Novel"), ("Pia", "Producer"),
+        ("Cy", "Director of Photography"), ("Mo", "Original Music Composer"), ("Pia", "Executive Producer"),
+        (None, "Editor"), ("Nobody", "Gaffer"), ("Nobody", None),
+    ]  # fmt: skip
+    assert by_role(crew) == {
+        "directors": [],
+        "writers": ["Ann", "Bo"],
+        "producers": ["Pia", "Ed"],  # the executive producers come last
+        "cinematographers": ["Cy"],
+        "editors": [],
+        "composers": ["Mo"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"), [(0, None), ("0", None), (None, None), ("1000000", 1_000_000), (10**12, None), (-1, None)]
+)
+def test_a_budget_of_nothing_or_beyond_every_film_is_unknown(written: int | str | None, expected: int | None) -> None:
+    assert dollars(written) == expected
 
 
 def test_a_failed_download_names_the_other_source(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

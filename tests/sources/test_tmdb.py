@@ -37,7 +37,7 @@ from movie_ratings.movies.record import MOVIE
 from movie_ratings.sources import selected, tmdb
 from movie_ratings.sources.fetch_report import FetchReport
 from movie_ratings.sources.tmdb import client, collector, credentials
-from movie_ratings.sources.tmdb.archive import Archive
+from movie_ratings.sources.tmdb.archive import Archive, Batch
 from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.rate import RateLimit
 from tests.support.builders import ROOT
@@ -106,7 +106,13 @@ def test_an_answer_becomes_the_movie_record() -> None:
     assert (found["genres"], found["spoken_languages"]) == (["Drama", "Comédie"], ["Français"])
     assert found["cast"] == ["Player 0 of 1", "Player 1 of 1"]  # as billed, not as listed
     assert found["directors"] == ["Maker of 1"]
+    assert found["editors"] == [f"Hand {n}" for n in range(10)]
+    assert (found["writers"], found["producers"]) == ([], [])
+    assert (found["companies"], found["countries"], found["keywords"]) == (["Studio 1"], ["France"], ["harbour"])
+    assert (found["collection"], found["budget"]) == (None, 1_000)
     assert set(found) == set(MOVIE.names)
+    sequel = movie(Details.model_validate(details(4 * 3, Settings())), cast_size=2)
+    assert (sequel["collection"], sequel["budget"]) == ("Saga 4 Collection", None)
 
 
 def test_what_is_absent_is_null() -> None:
@@ -114,6 +120,23 @@ def test_what_is_absent_is_null() -> None:
     found = movie(Details.model_validate(bare), cast_size=2)
     assert (found["summary"], found["genres"], found["release_date"], found["runtime"]) == (None, [], None, None)
     assert (found["cast"], found["vote_average"]) == (None, None)
+    late = ("writers", "producers", "companies", "countries", "collection", "keywords", "budget")
+    assert [found[field] for field in late] == [None] * len(late)
+
+
+def test_an_answer_that_was_stored_before_keywords_were_asked_for_is_not_asked_for_again(
+    serve: Callable[..., Server], collected: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(movies=3)
+    new = ("production_companies", "production_countries", "belongs_to_collection", "keywords", "budget")
+    with Archive(Path("data/store/tmdb"), f"{server.url}/3", "en-US") as archive:
+        old = {key: value for key, value in details(1, server.settings).items() if key not in new}
+        stored = Details.model_validate(old).model_dump_json(exclude_none=True)
+        archive.add(Batch(found=[(1, stored, None)]))
+    table, _ = collected(server)
+    assert "1" not in server.statistics()["asked"]
+    assert table["keywords"].to_pylist() == [None, ["harbour"], ["harbour"]]
+    assert table["editors"].to_pylist() == [[f"Hand {n}" for n in range(10)]] * 3
 
 
 def test_every_movie_arrives_through_faults_of_every_kind(serve: Callable[..., Server], collected: Collect) -> None:
@@ -410,8 +433,13 @@ def test_an_impossible_value_fails_its_movie_until_the_server_is_right(
         "title: String should have at most 2000 characters",
         "genres: List should have at most 1000 items after validation, not 1001",
         "credits.cast.0.order: Input should be less than 9223372036854775808",
+        "production_companies: Input should be a valid array",
+        "production_countries.0.name: Input should be a valid string",
+        "belongs_to_collection: Input should be an object",
+        "keywords.keywords.0: Input should be an object",
+        "budget: Input should be greater than or equal to 0",
         "adult: Input should be a valid boolean",
-        "the answer describes movie 13, the request was for 12",
+        "the answer describes movie 18, the request was for 17",
         "id: Input should be less than 9223372036854775808",
     ]
     honest = serve(movies=39)

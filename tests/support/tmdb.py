@@ -59,8 +59,8 @@ def details(movie_id: int, settings: Settings) -> dict[str, Any]:
     return {
         "adult": False,
         "backdrop_path": None,
-        "belongs_to_collection": None,
-        "budget": 1000 * movie_id,
+        "belongs_to_collection": {"id": 9, "name": f"Saga {movie_id // 3} Collection"} if movie_id % 3 == 0 else None,
+        "budget": 0 if movie_id % 4 == 0 else 1000 * movie_id,
         "genres": [] if movie_id % 7 == 0 else [{"id": 18, "name": "Drama"}, {"id": 35, "name": "Comédie"}],
         "homepage": "",
         "id": movie_id,
@@ -70,6 +70,8 @@ def details(movie_id: int, settings: Settings) -> dict[str, Any]:
         "overview": None if movie_id % 11 == 0 else f"Edition {edition} of the story of day {movie_id}. " * 4,
         "popularity": movie_id / 10,
         "poster_path": "/x.jpg",
+        "production_companies": [{"id": 1, "name": f"Studio {movie_id % 20}", "origin_country": "FR"}],
+        "production_countries": [{"iso_3166_1": "FR", "name": "France"}],
         "release_date": "" if movie_id % 5 == 0 else f"20{movie_id % 25:02}-0{1 + movie_id % 9}-11",
         "revenue": 0,
         "runtime": 0 if movie_id % 6 == 0 else 80 + movie_id % 60,
@@ -88,6 +90,7 @@ def details(movie_id: int, settings: Settings) -> dict[str, Any]:
             "crew": [{"id": 1, "name": f"Maker of {movie_id}", "job": "Director", "department": "Directing"}]
             + [{"id": n, "name": f"Hand {n}", "job": "Editor"} for n in range(settings.crew // 2)],
         },
+        "keywords": {"keywords": [] if movie_id % 8 == 0 else [{"id": 5, "name": "harbour"}]},
     }
 
 
@@ -103,6 +106,11 @@ ODD_VALUES: list[dict[str, Any]] = [
     {"title": "a" * 2_001},
     {"genres": [{"name": "Drama"}] * 1_001},
     {"credits": {"cast": [{"name": "Player", "order": 10**30}]}},
+    {"production_companies": "Studio"},
+    {"production_countries": [{"name": 33}]},
+    {"belongs_to_collection": "Saga"},
+    {"keywords": {"keywords": ["harbour"]}},
+    {"budget": -1},
     {"adult": "no"},
     {"id": None},
     {"id": 10**30},
@@ -172,7 +180,7 @@ class Handler:
         await asyncio.sleep(self.settings.latency)
         if not _known(request):
             return web.json_response({"status_code": 7, "status_message": "Invalid API key"}, status=401)
-        if request.query.get("append_to_response") != "credits":
+        if request.query.get("append_to_response") != "credits,keywords":
             return web.json_response({"status_code": 5}, status=400)
         if movie_id in self.settings.broken:
             return web.Response(status=500)

@@ -8,10 +8,15 @@ import polars as pl
 from movie_ratings.sources.imdb.tables import Tables
 from movie_ratings.sources.imdb.tsv import Part, converted, identifier, number
 
-# The field that people are listed in: by their column of title.crew, and by their category in title.principals. Fields
-# that the movie record does not have are read and left out of it (the summary needs the writers).
+# The field that people are listed in: by their column of title.crew, and by their category in title.principals.
+# (title.principals has directors and writers too, but not all of them.)
 OF_CREW: Final = {"directors": "directors", "writers": "writers"}
-OF_CATEGORY: Final = {"actor": "cast", "actress": "cast", "self": "cast"}
+OF_CATEGORY: Final = {
+    "actor": "cast", "actress": "cast", "self": "cast", "producer": "producers", "cinematographer": "cinematographers",
+    "editor": "editors", "composer": "composers",
+}  # fmt: skip
+# How many people are read of each other field of title.principals than the cast. It has few, and models read fewer.
+CREW_SIZE: Final = 10
 FIELDS: Final = tuple(dict.fromkeys([*OF_CREW.values(), *OF_CATEGORY.values()]))
 
 FIELD: Final = pl.Enum(FIELDS)
@@ -25,7 +30,9 @@ class People:
     """
 
     def __init__(self, tables: Tables, ids: pl.Series, cast_size: int):
-        """Read the credits of the films ``ids`` (UInt32), at most ``cast_size`` in each field of title.principals.
+        """Read the credits of the films ``ids`` (UInt32), at most ``cast_size`` actors of each film.
+
+        Of title.principals, at most `CREW_SIZE` people of each other field are read.
 
         Raises:
             UserError: see `Tables.rows`.
@@ -97,11 +104,12 @@ def _principals(tables: Tables, films: pl.DataFrame, cast_size: int) -> list[pl.
 
 
 def _first(people: pl.DataFrame, cast_size: int) -> pl.DataFrame:
-    """The credits by id, field and place, each person once in a field, at most ``cast_size`` of title.principals."""
+    """The credits by id, field and place, each person once in a field, as many as `People` reads."""
     found = people.sort("id", "field", "place", maintain_order=True)
     found = found.unique(["id", "field", "person"], keep="first", maintain_order=True)
     rank = pl.int_range(pl.len()).over("id", "field")
-    return found.filter(~pl.col("field").is_in(list(OF_CATEGORY.values())) | (rank < cast_size))
+    most = pl.when(pl.col("field") == "cast").then(cast_size).otherwise(CREW_SIZE)
+    return found.filter(pl.col("field").is_in(list(OF_CREW.values())) | (rank < most))
 
 
 def _names(tables: Tables, people: pl.DataFrame) -> pl.DataFrame:

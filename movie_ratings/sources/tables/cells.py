@@ -68,12 +68,29 @@ def names(text: str) -> list[str]:
     return _named([name for name in text.split(mark) if name.strip()])
 
 
+def collection(text: str) -> str | None:
+    """The name of a series of films: the text, or the ``name`` of an object as TMDB's dumps write it.
+
+    None for an object without a name. A number is no name: a column "collection" may hold what a film took in.
+    """
+    name: Any = text
+    if text[0] == "{":
+        found = _literal(text)
+        name = found.get("name") if isinstance(found, dict) else found
+        if name is None or name == "":
+            return None
+    if not isinstance(name, str) or not any(map(str.isalpha, name)):
+        raise ValueError("no name")
+    return _writable(name).strip()
+
+
 def _named(entries: Sequence[Any]) -> list[str]:
     found = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
     kept = [name for name in (_writable(entry).strip() for entry in found if isinstance(entry, str)) if name]
-    # A list of numbers, or of objects without names, is no list of names; a name may be empty.
+    # A list of numbers, or of objects without names, is no list of names. A name may be empty; one among others may be
+    # a number, as that of the company 1818 is.
     texts = any(isinstance(entry, str) for entry in found)
-    if (entries and not texts) or not all(any(map(str.isalpha, name)) for name in kept):
+    if (entries and not texts) or (kept and not any(any(map(str.isalpha, name)) for name in kept)):
         raise ValueError("no names")
     return kept
 
@@ -88,21 +105,28 @@ def _entries(text: str) -> list[Any]:
     inner = text[1:-1].strip()
     if text[-1] == BRACKETS[text[0]] and len(strings := _strings(inner)) > 1:
         return list(strings)
-    found: Any
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        try:
-            found = ast.literal_eval(text)
-        except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
-            if not inner or text[0] != "[" or text[-1] != "]" or set(inner) & set("[]{}'\""):
-                raise ValueError(str(error)) from None
-            return [name for name in inner.split(",") if name.strip()]  # [Action, Drama]
+        found = _literal(text)
+    except ValueError:
+        if not inner or text[0] != "[" or text[-1] != "]" or set(inner) & set("[]{}'\""):
+            raise
+        return [name for name in inner.split(",") if name.strip()]  # [Action, Drama]
     if isinstance(found, str):  # ('Drama') is a text in Python
         return [found]
     if isinstance(found, dict):
         raise ValueError("not a list")
     return sorted(found, key=str) if isinstance(found, set) else list(found)
+
+
+def _literal(text: str) -> Any:
+    """The value that is written as JSON or as Python prints it."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            return ast.literal_eval(text)
+        except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
+            raise ValueError(str(error)) from None
 
 
 def _strings(text: str) -> list[str]:
@@ -169,6 +193,13 @@ def count(text: str) -> int:
     if not number.is_integer() or abs(number) >= 2**63:
         raise ValueError("not a whole number")
     return int(number)
+
+
+def dollars(text: str) -> int:
+    """A whole number of US dollars: "237000000", "$1,000,000", "US$ 2.5 million". Other currencies cannot be read."""
+    text = re.sub(r"^(USD|US\s?\$|\$)\s*|\s*(USD|\$)$", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"\s*([mb])illion$", r"\1", text, flags=re.IGNORECASE)
+    return count(text)
 
 
 def identifier(text: str) -> int:

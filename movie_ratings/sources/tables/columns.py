@@ -27,6 +27,19 @@ KNOWN: Final[Mapping[str, Sequence[str]]] = {
     "original_language": ("originallanguage", "originallang", "language"),
     "cast": ("cast", "actors", "stars", "star", "starring", "maincast", "castnames"),
     "directors": ("directors", "director", "directedby", "directorname", "directornames"),
+    "writers": ("writers", "writer", "screenplay", "screenwriters", "screenwriter", "writtenby", "writernames"),
+    "producers": ("producers", "producer", "producedby", "producernames"),
+    "cinematographers": (
+        "cinematographers", "cinematographer", "cinematography", "directorofphotography", "dop",
+    ),
+    "editors": ("editors", "editor", "editedby"),
+    "composers": ("composers", "composer", "musicby", "music"),
+    "companies": (
+        "productioncompanies", "productioncompany", "companies", "company", "studios", "studio",
+    ),
+    "countries": ("productioncountries", "productioncountry", "countries", "country", "countryoforigin"),
+    "collection": ("belongstocollection", "collection", "collectionname"),
+    "keywords": ("keywords", "keyword", "plotkeywords"),
     # Days first, then years; a bare date may be the day on which a row was written.
     "release_date": (
         "releasedate", "originalreleasedate", "dateofrelease", "released", "premiered", "premieredate", "releaseyear",
@@ -36,6 +49,7 @@ KNOWN: Final[Mapping[str, Sequence[str]]] = {
         "runtime", "runtimeminutes", "runtimemins", "runtimemin", "duration", "durationminutes", "durationmins",
         "durationmin", "minutes", "minute", "length", "runningtime",
     ),
+    "budget": ("budget", "budgetusd", "budgetinusd", "productionbudget"),
     "vote_average": (
         "voteaverage", "rating", "averagerating", "avgrating", "avgvote", "imdbrating", "imdbscore", "score",
         "userscore", "userrating", "meanrating", "ratingvalue",
@@ -53,6 +67,14 @@ GLOBAL_IDS: Final = ("tmdbid", "imdbid", "imdbtitleid", "tconst")
 NUMBERED: Final = {
     "cast": ("star", "actor", "cast", "lead"),
     "directors": ("director",),
+    "writers": ("writer", "screenwriter"),
+    "producers": ("producer",),
+    "cinematographers": ("cinematographer",),
+    "editors": ("editor",),
+    "composers": ("composer",),
+    "companies": ("productioncompany", "company", "studio"),
+    "countries": ("productioncountry", "country"),
+    "keywords": ("keyword", "plotkeyword"),
     "genres": ("genre",),
     "spoken_languages": ("language", "spokenlanguage"),
 }
@@ -60,7 +82,8 @@ NUMBERED: Final = {
 # come from one column: the ratings of two columns may have two scales, and counts of votes belong to their ratings.
 BY_ROW: Final = (
     "title", "original_title", "summary", "genres", "spoken_languages", "original_language", "cast", "directors",
-    "release_date", "runtime",
+    "writers", "producers", "cinematographers", "editors", "composers", "companies", "countries", "collection",
+    "keywords", "release_date", "runtime",
 )  # fmt: skip
 # A column that fills its field only if no other column does: people write into it the day on which they saw a film.
 LAST_RESORT: Final = ("date",)

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.validation import RANGES
 from movie_ratings.sources.tables import cells
 from movie_ratings.sources.tables.columns import Choice, Choices, Fields, is_language
 
 TEXTS: Final = ("title", "original_title", "summary")
-LISTS: Final = ("genres", "spoken_languages", "cast", "directors")
-WHOLE: Final = ("id", "vote_count")
+LISTS: Final = tuple(field.name for field in MOVIE if pa.types.is_list(field.type))
+WHOLE: Final = ("id", "vote_count", "budget")
 # Cells without a value, in lower case. Few of them: a film may be named "Unknown".
 ABSENT: Final = ("", "nan", "null", "none", "n/a", "na", "\\n", "-")
 LONGEST_ABSENT: Final = max(map(len, ABSENT))
@@ -33,6 +34,7 @@ UNKNOWN: Final = frozenset((
 ))  # fmt: skip
 NAMES: Final = pa.list_(pa.string())
 LONGEST: Final = 200  # characters of a number, a date or the code of a language
+LONGEST_COLLECTION: Final = 10_000  # characters of a collection, which may be an object with more than a name
 LONGEST_LIST: Final = 500_000  # characters of a list, such as the cast of a film with all that is known of each member
 LONGEST_RUNTIME: Final = 2**31 - 1  # minutes: the largest number of the record's type
 
@@ -160,6 +162,8 @@ class Converter:
             return Read(_texts(column))
         if field in LISTS:
             return _lists(column)
+        if field == "collection":
+            return _collections(column)
         if pa.types.is_nested(type_):
             return _none(column, MOVIE.field(field).type)
         if field == "adult":
@@ -207,6 +211,12 @@ class Converter:
             unread = sorted({*unread, *pc.indices_nonzero(impossible).to_pylist()})
             possible = pc.and_(pc.greater_equal(numbers, 0.5), pc.less(numbers, LONGEST_RUNTIME))
             numbers = pc.round(pc.if_else(possible, numbers, None)).cast(pa.int32())
+        if field == "budget":
+            # Here too, 0 is unknown. More dollars than any film had are those of another currency.
+            impossible = pc.or_(pc.less(numbers, 0), pc.greater(numbers, RANGES["budget"][1]))
+            unread = sorted({*unread, *pc.indices_nonzero(impossible).to_pylist()})
+            possible = pc.and_(pc.greater(numbers, 0), pc.less_equal(numbers, RANGES["budget"][1]))
+            numbers = pc.if_else(possible, numbers, None)
         return Read(numbers, unread)
 
     def _reader(self, field: str) -> Callable[[str], float]:
@@ -214,6 +224,7 @@ class Converter:
             "id": cells.identifier,
             "vote_count": cells.count,
             "runtime": cells.minutes,
+            "budget": cells.dollars,
             "vote_average": lambda text: cells.rating(text, self._scale),
         }
         return readers.get(field, cells.amount)
@@ -242,7 +253,7 @@ def _texts(column: pa.Array) -> pa.Array:
 
 def _lists(column: pa.Array) -> Read:
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        return _by_spelling(column, cells.names, NAMES)
+        return _by_spelling(column, cells.names, NAMES, LONGEST_LIST)
     inner = column.type.value_type
     if pa.types.is_struct(inner):
         if inner.get_field_index("name") < 0:
@@ -253,6 +264,16 @@ def _lists(column: pa.Array) -> Read:
         return Read(pa.ListArray.from_arrays(offsets, named, mask=column.is_null()))
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary, pa.types.is_binary, pa.types.is_null)
     return Read(column.cast(NAMES)) if any(is_text(inner) for is_text in texts) else _none(column, NAMES)
+
+
+def _collections(column: pa.Array) -> Read:
+    """Names of collections, which may be objects: typed ones, or written ones as `cells.collection` reads them."""
+    if pa.types.is_struct(column.type) and column.type.get_field_index("name") >= 0:
+        names = pc.struct_field(column, "name")
+        return _none(column, pa.string()) if pa.types.is_nested(names.type) else _collections(names)
+    if pa.types.is_nested(column.type):
+        return _none(column, pa.string())
+    return _by_spelling(column, cells.collection, pa.string(), LONGEST_COLLECTION)
 
 
 def _joined(parts: Sequence[Read]) -> Read:
@@ -292,12 +313,11 @@ def _with_the_odd(text: pa.Array, plain: str, type_: pa.DataType, read: Callable
     return Read(pc.replace_with_mask(values, odd, found.values), unread)
 
 
-def _by_spelling(column: pa.Array, read: Callable[[str], Any], type_: pa.DataType) -> Read:
+def _by_spelling(column: pa.Array, read: Callable[[str], Any], type_: pa.DataType, longest: int = LONGEST) -> Read:
     """Apply ``read`` to each value; ``read`` raises ValueError for a value that it cannot read.
 
-    A value of more than `LONGEST` characters is not read: reading it could take minutes.
+    A value of more than ``longest`` characters is not read: reading it could take minutes.
     """
-    longest = LONGEST_LIST if pa.types.is_list(type_) else LONGEST
     # A column holds few distinct texts in many rows: each distinct text is read once.
     spellings = column.cast(pa.string()).dictionary_encode()
     known: list[Any] = []

@@ -63,6 +63,8 @@ class Archive:
             with self._named_errors():
                 self._database = sqlite3.connect(self.path, check_same_thread=False)
                 stack.callback(self._database.close)
+                # A damaged cell may be text that is no UTF-8, for which SQLite's error would blame no file.
+                self._database.text_factory = lambda text: text.decode("utf-8", "replace")
                 self._database.execute("PRAGMA journal_mode = WAL")
                 self._database.execute("PRAGMA synchronous = FULL")
                 self._database.executescript(SCHEMA)

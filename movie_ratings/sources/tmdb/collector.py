@@ -18,7 +18,7 @@ from movie_ratings.params import Tmdb
 from movie_ratings.sources.tmdb import credentials
 from movie_ratings.sources.tmdb.archive import Archive, Batch, Ids
 from movie_ratings.sources.tmdb.client import Client, NoAnswerError
-from movie_ratings.sources.tmdb.details import Id, parse
+from movie_ratings.sources.tmdb.details import APPENDED, Id, parse
 from movie_ratings.sources.tmdb.ids import BrokenExportError, export_name, planned
 from movie_ratings.sources.tmdb.proxy import proxy_for
 from movie_ratings.sources.tmdb.rate import RateLimit
@@ -202,7 +202,7 @@ async def _request_all(client: Client, archive: Archive, params: Tmdb, ids: Ids)
 
 
 async def _worker(client: Client, params: Tmdb, work: _Work) -> None:
-    query = {"append_to_response": "credits", "language": params.language}
+    query = {"append_to_response": APPENDED, "language": params.language}
     for movie_id in work.ids:
         try:
             answer = await client.get(f"movie/{movie_id}", query, functools.partial(parse, movie_id=movie_id))

@@ -10,10 +10,12 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from movie_ratings.sources.values import day, minutes
+from movie_ratings.sources.crew import JOBS, by_role
+from movie_ratings.sources.values import day, dollars, minutes
 
 FIRST_YEAR: Final = 1800  # TMDB's oldest film is of 1874
 LAST_YEAR: Final = 2200
+APPENDED: Final = "credits,keywords"  # what a request asks for besides the movie's own fields
 
 Id = Annotated[int, Field(gt=0, lt=2**63)]  # the archive and the movie record store 64 bits
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -41,7 +43,7 @@ class _Shape(BaseModel):
 
 
 class Named(_Shape):
-    """A genre or a language."""
+    """A genre, a language, a company, a country, a collection or a keyword."""
 
     name: Name | None = None
 
@@ -67,8 +69,14 @@ class Credits(_Shape):
     crew: Annotated[list[Crew], Field(max_length=20_000)] | None = None
 
 
+class Keywords(_Shape):
+    """The keywords, in a list of their own name."""
+
+    keywords: Annotated[list[Named], Field(max_length=20_000)] | None = None
+
+
 class Details(_Shape):
-    """The answer to ``/movie/{id}?append_to_response=credits``."""
+    """The answer to ``/movie/{id}`` with `APPENDED`. An answer that was stored without keywords is valid."""
 
     id: Id
     title: Title | None = None
@@ -77,8 +85,13 @@ class Details(_Shape):
     genres: Annotated[list[Named], Field(max_length=1_000)] | None = None
     spoken_languages: Annotated[list[Named], Field(max_length=1_000)] | None = None
     original_language: Language | None = None
+    production_companies: Annotated[list[Named], Field(max_length=1_000)] | None = None
+    production_countries: Annotated[list[Named], Field(max_length=1_000)] | None = None
+    belongs_to_collection: Named | None = None
+    keywords: Keywords | None = None
     release_date: Annotated[str, Field(max_length=10), AfterValidator(_possible_day)] | None = None
     runtime: Annotated[float, Field(ge=0, le=1_000_000)] | None = None  # minutes; the longest film has 51,420
+    budget: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # US dollars; people write impossible ones
     vote_average: Annotated[float, Field(ge=0, le=10)] | None = None
     vote_count: Annotated[int, Field(ge=0, le=10_000_000_000)] | None = None  # more than there are people
     popularity: Annotated[float, Field(ge=0)] | None = None
@@ -115,6 +128,7 @@ def movie(details: Details, cast_size: int) -> dict[str, Any]:
     people = details.credits or Credits()
     unbilled = len(people.cast or [])
     billing = sorted(people.cast or [], key=lambda actor: unbilled if actor.order is None else actor.order)
+    crew = dict.fromkeys(JOBS) if people.crew is None else by_role((one.name, one.job) for one in people.crew)
     return {
         "id": details.id,
         "source": "tmdb",
@@ -125,9 +139,14 @@ def movie(details: Details, cast_size: int) -> dict[str, Any]:
         "spoken_languages": _names(details.spoken_languages),
         "original_language": details.original_language or None,
         "cast": None if people.cast is None else _names(billing[:cast_size]),
-        "directors": None if people.crew is None else _names(one for one in people.crew if one.job == "Director"),
+        **crew,
+        "companies": _names(details.production_companies),
+        "countries": _names(details.production_countries),
+        "collection": (details.belongs_to_collection.name or None) if details.belongs_to_collection else None,
+        "keywords": _names(details.keywords.keywords if details.keywords else None),
         "release_date": day(details.release_date),
         "runtime": minutes(details.runtime),
+        "budget": dollars(details.budget),
         "vote_average": details.vote_average,
         "vote_count": details.vote_count,
         "popularity": details.popularity,
@@ -135,5 +154,5 @@ def movie(details: Details, cast_size: int) -> dict[str, Any]:
     }
 
 
-def _names(named: Iterable[Named | Cast | Crew] | None) -> list[str] | None:
+def _names(named: Iterable[Named | Cast] | None) -> list[str] | None:
     return None if named is None else [one.name for one in named if one.name]

@@ -287,7 +287,7 @@ class Study:
             return train, held, test
 
         tables = [fold.table(self.movies, part).to_pylist() for part in parts]
-        records = self.track_records(fold) if whole else None
+        records = self.track_records(fold) if view == "facts" else None
         data = baselines.BaselineData(
             tables[0], tables[1], tables[2], (*text, *names), fold.thresholds, embeddings, records
         )

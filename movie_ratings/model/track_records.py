@@ -31,6 +31,8 @@ LATEST: Final = (1 << YEAR_BITS) - 1  # stands for an unknown year of a request:
 CREDIT: Final = np.dtype([("place", "<u8"), ("rating", "<f4")])
 
 Keys = npt.NDArray[np.uint64]
+# For each role, the rows of movies and the keys of their people, an entry for each person of a movie.
+Credits = Sequence[tuple[Ints, Keys]]
 # Of a row of a table: the films that must not count for it, as their number and the sum of their ratings by person.
 Withheld = Mapping[int, Mapping[int, tuple[int, float]]]
 
@@ -58,8 +60,13 @@ class TrackRecords:
         shrunken mean of these films' ratings: 0 where nobody has. The second is the mean, over all people of the role
         that the movie names, of log(1 + earlier films). Neither depends on how many people are named.
         """
-        found = np.zeros((len(movies), len(FEATURES)))
-        for place, (owners, keys) in enumerate(credits_of(movies)):
+        return self.of_credits(credits_of(movies), years, withheld)
+
+    def of_credits(self, people: Credits, years: Ints, withheld: Withheld | None = None) -> Floats:
+        """As `features`, of movies whose people are looked up already (`credits_of`)."""
+        rows = len(years)
+        found = np.zeros((rows, len(FEATURES)))
+        for place, (owners, keys) in enumerate(people):
             counts, sums = self._before(keys, years[owners])
             for row, films in (withheld or {}).items():
                 for each in np.flatnonzero(owners == row):
@@ -68,8 +75,8 @@ class TrackRecords:
                     sums[each] -= total
             known = counts > 0
             means = sums / (counts + SHRINKAGE)
-            found[:, place] = _mean(owners[known], means[known], len(movies))
-            found[:, len(ROLES) + place] = _mean(owners, np.log1p(counts), len(movies))
+            found[:, place] = _mean(owners[known], means[known], rows)
+            found[:, len(ROLES) + place] = _mean(owners, np.log1p(counts), rows)
         return found
 
     def _before(self, keys: Keys, years: Ints) -> tuple[Ints, Floats]:
@@ -93,7 +100,7 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(letters.encode("utf-8", "surrogatepass"), digest_size=6).digest())
 
 
-def credits_of(movies: Iterable[Mapping[str, Any]]) -> list[tuple[Ints, Keys]]:
+def credits_of(movies: Iterable[Mapping[str, Any]]) -> Credits:
     """For each of `ROLES`, the rows of the movies and the keys of their people: an entry for each person of a movie."""
     owners, keys = [array("q") for _ in ROLES], [array("Q") for _ in ROLES]
     for row, movie in enumerate(movies):

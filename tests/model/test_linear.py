@@ -1,6 +1,7 @@
 """The linear part: its weights in plain Python answer as the library's model that they came from."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from movie_ratings.core.errors import UserError
 from movie_ratings.model import linear
 from movie_ratings.model.linear import LinearModel, LinearPart, indicators, rating_logits
+from movie_ratings.model.track_records import years_of
 from movie_ratings.movies.labels import Thresholds
-from movie_ratings.movies.record import WITH_YEAR
+from movie_ratings.movies.record import OUTSIDE, WITH_YEAR
 from movie_ratings.movies.rows import Movies, evenly_spaced
-from movie_ratings.movies.text import FIELDS, PLOT
+from movie_ratings.movies.text import PLOT
 from movie_ratings.params import Linear
 from movie_ratings.training.dataset import drop_fields
-from movie_ratings.training.ridge import WORD_SCALE, Rated, fit_linear, fit_part
+from movie_ratings.training.ridge import WORD_SCALE, LinearData, Rated, Reads, fit_linear, fit_part
 from tests.support.builders import learnable
 
 THRESHOLDS = Thresholds(5.0, 7.0)
-OPTIONS = Linear(use=True, alphas=[0.01, 100.0], min_movies=2, max_rows=1_000)
+READ = ("title", "genres", "year", "runtime", "spoken_languages", "directors", "cast", "summary")
+OPTIONS = Linear(use=True, names=[], records=False, max_films=1_000, alphas=[0.01, 100.0], min_movies=2, max_rows=1_000)
+WITH_RECORDS = OPTIONS.model_copy(update={"records": True})
 
 
 def rated(movies: list[dict[str, Any]]) -> Rated:
@@ -30,12 +34,13 @@ def rated(movies: list[dict[str, Any]]) -> Rated:
     return Rated(Movies(table), table["vote_average"].to_numpy(), np.ones(len(movies)))
 
 
-def none() -> Movies:
-    return Movies(pa.Table.from_pylist([], WITH_YEAR))
+def data(train: Rated, validation: Rated, dropped: Movies | None = None, outside: Any = ()) -> LinearData:
+    films = pa.Table.from_pylist(list(outside), OUTSIDE)
+    return LinearData(train, dropped or train.movies[:0], validation, films, THRESHOLDS)
 
 
-def fit(movies: list[dict[str, Any]], fields: tuple[str, ...] = FIELDS) -> LinearModel:
-    model, alpha = fit_linear(rated(movies), rated(movies[:50]), fields, THRESHOLDS, OPTIONS)
+def fit(movies: list[dict[str, Any]], fields: tuple[str, ...] = READ, names: tuple[str, ...] = ()) -> LinearModel:
+    model, alpha = fit_linear(rated(movies), rated(movies[:50]), Reads(fields, names), THRESHOLDS, OPTIONS)
     assert alpha == 0.01
     return model
 
@@ -65,10 +70,10 @@ def test_words_weigh_as_the_library_weighs_them() -> None:
 
 def test_what_is_not_known_leaves_no_fact() -> None:
     whole = {"genres": ["Drama", "Crime"], "year": 1994, "runtime": 142, "cast": ["A B"]}
-    found = set(indicators(whole, FIELDS))
+    found = set(indicators(whole, READ))
     assert {"genres=Drama", "Crime & Drama", "year>1992", "Crime year>1990", "runtime>140", "cast=A B"} <= found
     assert "year>1996" not in found
-    assert set(indicators({"title": "A", "genres": ["NonGiven"]}, FIELDS)) == set()
+    assert set(indicators({"title": "A", "genres": ["NonGiven"]}, READ)) == set()
     assert all("year" not in fact for fact in indicators(whole, ("genres", "runtime")))
 
 
@@ -103,24 +108,84 @@ def test_a_movie_without_its_facts_is_answered_by_the_model_of_plots() -> None:
         }
         for n, movie in enumerate(learnable(100))
     ]
-    part, alphas = fit_part(rated(movies), none(), rated(movies[:50]), FIELDS, THRESHOLDS, OPTIONS)
+    part, alphas = fit_part(data(rated(movies), rated(movies[:50])), Reads(READ), OPTIONS)
     assert alphas.keys() == {"facts", "plot"}
     assert part.plot.fields == PLOT
     bare = learnable(100)
     found = part.logits([movies[0], bare[1], movies[2]])
     assert np.allclose(found[[0, 2]], part.facts.logits([movies[0], movies[2]]))
     assert np.allclose(found[1], part.plot.logits([bare[1]])[0])
-    alone, _ = fit_part(rated(bare), none(), rated(bare[:50]), PLOT, THRESHOLDS, OPTIONS)
+    alone, _ = fit_part(data(rated(bare), rated(bare[:50])), Reads(PLOT), OPTIONS)
     assert alone.facts == alone.plot
 
 
 def test_of_many_movies_it_looks_at_some_that_stand_all_over_the_table() -> None:
     movies = [movie | {"runtime": 90, "directors": [f"Director {n}"]} for n, movie in enumerate(learnable(200))]
     train, validation = rated(movies), rated(movies[:50])
-    dropped = drop_fields(train.movies, FIELDS, 0)
-    few = Linear(use=True, alphas=[0.01], min_movies=1, max_rows=20)
-    part, _ = fit_part(train, dropped, validation, FIELDS, THRESHOLDS, few)
+    dropped = drop_fields(train.movies, READ, 0)
+    few = OPTIONS.model_copy(update={"alphas": [0.01], "min_movies": 1, "max_rows": 20})
+    part, _ = fit_part(data(train, validation, dropped), Reads(READ), few)
     known = [name for name in part.facts.indicators if name.startswith("directors=")]
     assert sorted(known) == sorted(f"directors=Director {row}" for row in evenly_spaced(200, 20))
-    part, _ = fit_part(train, train.movies[:0], validation, FIELDS, THRESHOLDS, few)
+    part, _ = fit_part(data(train, validation), Reads(READ), few)
     assert len([name for name in part.facts.indicators if name.startswith("directors=")]) == 20
+
+
+def test_the_names_of_a_movie_weigh_by_who_they_are_and_not_by_how_many_they_are() -> None:
+    movies = []
+    for n, movie in enumerate(learnable(120)):
+        good = bool(n % 2)
+        writers = [f"Good {n % 3}"] if good else ["Bad"]
+        movies.append(movie | {"summary": "One.", "vote_average": 8.0 if good else 5.0, "writers": writers})
+    model = fit(movies, PLOT, ("writers", "producers"))
+    asked = [{"title": "A", "writers": names} for names in (["Good 1"], ["Bad"], [], ["A Stranger"])]
+    good, bad, nobody, stranger = model.ratings(asked)
+    assert good > nobody > bad
+    assert nobody == stranger
+    # Weights are those of a block of length 1.
+    assert model.credits.keys() == {"writers=Bad", "writers=Good 0", "writers=Good 1", "writers=Good 2"}
+    alike = replace(model, credits=dict.fromkeys(model.credits, 1.0))
+    several = alike.ratings([{"writers": ["Good 0", "Good 1"]}, {"writers": ["Good 0"]}]) - alike.ratings([{}, {}])
+    assert several == pytest.approx([2 / 2**0.5, 1.0])
+
+
+def test_a_track_record_predicts_from_the_films_before_alone() -> None:
+    """A director's films are all good or all bad; the model is asked about directors of whom it has seen no film."""
+    movies = []
+    for n, movie in enumerate(learnable(400)):
+        rating = (8.0 if n % 2 else 4.0) + n % 5 / 10
+        facts = {"year": 1990 + n // 40, "runtime": 90, "directors": [f"Director {n % 40}"]}
+        movies.append(movie | facts | {"summary": "One.", "vote_average": rating})
+    outside = [
+        {"source": "critics", "title": f"Debut {who}", "year": 2005, "directors": [who], "rating": rating}
+        for who, rating in (("Ada Great", 9.0), ("Bo Poor", 2.0), ("Cy Middling", 5.5))
+    ]
+    reads = Reads(("title", "genres", "year", "runtime", "summary"))
+    part, _ = fit_part(data(rated(movies), rated(movies[:50]), outside=outside), reads, WITH_RECORDS)
+    assert part.records is not None
+
+    def rating_of(who: str, year: int) -> float:
+        asked = {"title": "A", "year": year, "runtime": 90, "directors": [who]}
+        return float(part.facts.ratings([asked], part.records)[0])
+
+    assert rating_of("ADA GREÁT", 2010) > rating_of("Nobody", 2010) + 0.1
+    assert rating_of("Bo Poor", 2010) < rating_of("Nobody", 2010) - 0.1
+    assert rating_of("Ada Great", 2005) == pytest.approx(rating_of("Bo Poor", 2005))  # of the year of their only film
+    # Without a year, a movie is read as of today.
+    assert part.records.features([{"directors": ["Ada Great"]}], years_of([{}]))[0, 0] > 0
+
+
+def test_with_track_records_it_comes_back_from_its_files(tmp_path: Path) -> None:
+    movies = [
+        movie | {"year": 1990 + n % 9, "runtime": 90, "directors": [f"D {n % 7}"], "cast": ["A"]}
+        for n, movie in enumerate(learnable(100))
+    ]
+    part, _ = fit_part(data(rated(movies), rated(movies[:50])), Reads(READ, ("writers",)), WITH_RECORDS)
+    linear.write(tmp_path, part)
+    assert np.array_equal(linear.read(tmp_path).logits(movies), part.logits(movies))
+    path = tmp_path / "track_records.npy"
+    whole = path.read_bytes()
+    for broken in (b"", whole[:-5], b"PK" + whole[2:], whole.replace(b"'<u8'", b"'<f8'")):
+        path.write_bytes(broken)
+        with pytest.raises(UserError, match=r"track_records\.npy: not track records"):
+            linear.read(tmp_path)

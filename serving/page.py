@@ -47,25 +47,26 @@ EXAMPLES: Final = [
     ["Spring Break Shark 4", "The shark is back, and this time it has brought its cousins.", ["Horror", "Comedy"]],
     ["Paper Lanterns", "Three sisters keep their mother's cinema alive in occupied Seoul.", ["Drama", "History"]],
 ]
+BETWEEN: Final = "names between commas"
 # What else may be known of a movie: the rows of the form, each field with its label and a hint.
 FACTS: Final = (
     (
         ("year", "Year", None),
         ("runtime", "Runtime in minutes", None),
-        ("budget", "Budget in US dollars", None),
+        ("budget", "Budget in dollars", None),
     ),
     (
         ("spoken_languages", "Spoken languages", "English, Français"),
         ("countries", "Countries of production", "France, United States of America"),
     ),
     (
-        ("directors", "Directors", "names between commas"),
-        ("cast", "Cast", "names between commas, the stars first"),
+        ("directors", "Directors", BETWEEN),
+        ("cast", "Cast", f"{BETWEEN}, the stars first"),
     ),
-    (("writers", "Writers", None), ("producers", "Producers", None)),
-    (("cinematographers", "Cinematographers", None), ("editors", "Editors", None)),
-    (("composers", "Composers", None), ("companies", "Companies of production", None)),
-    (("collection", "Collection", "the series of films that it belongs to"), ("keywords", "Keywords", None)),
+    (("writers", "Writers", BETWEEN), ("producers", "Producers", BETWEEN)),
+    (("cinematographers", "Cinematographers", BETWEEN), ("editors", "Editors", BETWEEN)),
+    (("composers", "Composers", BETWEEN), ("companies", "Companies of production", BETWEEN)),
+    (("collection", "Collection", "the series that it is in"), ("keywords", "Keywords", BETWEEN)),
 )
 # The fields of a movie in the order of the form.
 INPUTS: Final = ("title", "summary", "genres", *(field for row in FACTS for field, *_ in row))

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from movie_ratings.movies.text import FIELDS, NAMES
+
 HOST: Final = "127.0.0.1"
 PAUSE: Final = 0.5  # seconds between two runs of an attack: the attacker shares the processors with the service
 Outcomes = Counter[str]
@@ -133,6 +135,8 @@ async def packed_bodies(client: Attacker) -> None:
 async def the_largest_requests(client: Attacker) -> None:
     movie = {"title": "A", "summary": "word " * 4_000}
     await client.post("/v1/predict", json.dumps({"movies": [movie] * 128}).encode())
+    full = {"title": "A"} | {field: [f"name {n}" for n in range(50)] for field in NAMES}
+    await client.post("/v1/predict", json.dumps({"movies": [full] * 128}).encode())
 
 
 ATTACKS: Final[dict[str, Callable[[Attacker], Awaitable[None]]]] = {
@@ -156,7 +160,7 @@ ATTACKS: Final[dict[str, Callable[[Attacker], Awaitable[None]]]] = {
 
 def _form(event: int, summary: str, genres: list[str] | None = None) -> bytes:
     """What the page sends for a movie."""
-    data = ["A", summary, genres or [], None, None, "", "", ""]
+    data = ["A", summary, genres or [], *[None] * (len(FIELDS) - 3)]
     return json.dumps({"data": data, "fn_index": event, "session_hash": f"s{time.monotonic_ns()}"}).encode()
 
 

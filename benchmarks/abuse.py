@@ -30,6 +30,7 @@ from benchmarks._memory import peak_megabytes
 from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.paths import MODEL
+from movie_ratings.movies.text import FIELDS
 from serving.bodies import MAX_KEYS, MAX_VALUES
 from serving.connections import Limits
 from serving.middleware import MAX_FORM
@@ -184,7 +185,7 @@ class Client:
 def attacked(port: int, process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/config") as response:
         events = json.load(response)["dependencies"]
-    event = next(found["id"] for found in events if len(found["inputs"]) == 8)
+    event = next(found["id"] for found in events if len(found["inputs"]) == len(FIELDS))
     # The attack goes on for a while after SIGTERM.
     arguments = [str(port), str(event), str(seconds + 15)]
     command = [sys.executable, "-m", "benchmarks._attacks", *arguments]

@@ -2,31 +2,19 @@
 
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from movie_ratings.core.errors import UserError, first_line
-from movie_ratings.movies.text import facts_among
+from movie_ratings.movies.text import NAMES, facts_among
 from movie_ratings.prediction.classifier import Classifier
 
 # One value for each field that a model may read, so that the first movie below has all of its facts.
-FACTS = {
-    "genres": ["Drama"],
+FACTS: Final[dict[str, Any]] = {
     "year": 2000,
     "runtime": 100,
-    "spoken_languages": ["English"],
-    "directors": ["A Director"],
-    "cast": ["An Actor"],
-    "writers": ["A Writer"],
-    "producers": ["A Producer"],
-    "cinematographers": ["A Cinematographer"],
-    "editors": ["An Editor"],
-    "composers": ["A Composer"],
-    "companies": ["A Company"],
-    "countries": ["A Country"],
-    "collection": "A Collection",
-    "keywords": ["a keyword"],
     "budget": 1_000_000,
-}
+    "collection": "A Collection",
+} | {field: ["A Name"] for field in NAMES}
 
 
 def load(path: str, rev: str | None) -> Classifier:

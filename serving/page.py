@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from movie_ratings.core.errors import UserError
+from movie_ratings.movies.text import NUMBERS, TEXTS
 from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explain_in_steps
@@ -46,6 +47,29 @@ EXAMPLES: Final = [
     ["Spring Break Shark 4", "The shark is back, and this time it has brought its cousins.", ["Horror", "Comedy"]],
     ["Paper Lanterns", "Three sisters keep their mother's cinema alive in occupied Seoul.", ["Drama", "History"]],
 ]
+BETWEEN: Final = "names between commas"
+# What else may be known of a movie: the rows of the form, each field with its label and a hint.
+FACTS: Final = (
+    (
+        ("year", "Year", None),
+        ("runtime", "Runtime in minutes", None),
+        ("budget", "Budget in dollars", None),
+    ),
+    (
+        ("spoken_languages", "Spoken languages", "English, Français"),
+        ("countries", "Countries of production", "France, United States of America"),
+    ),
+    (
+        ("directors", "Directors", BETWEEN),
+        ("cast", "Cast", f"{BETWEEN}, the stars first"),
+    ),
+    (("writers", "Writers", BETWEEN), ("producers", "Producers", BETWEEN)),
+    (("cinematographers", "Cinematographers", BETWEEN), ("editors", "Editors", BETWEEN)),
+    (("composers", "Composers", BETWEEN), ("companies", "Companies of production", BETWEEN)),
+    (("collection", "Collection", "the series that it is in"), ("keywords", "Keywords", BETWEEN)),
+)
+# The fields of a movie in the order of the form.
+INPUTS: Final = ("title", "summary", "genres", *(field for row in FACTS for field, *_ in row))
 ATTRIBUTION: Final = (
     "This product uses the TMDB API but is not endorsed or certified by [TMDB](https://www.themoviedb.org)."
 )
@@ -116,9 +140,9 @@ def build(service: Service, uploads: UploadFolder) -> gr.Blocks:
 
 
 def _one_movie(service: Service) -> None:
-    async def predict(title: str, summary: str, genres: list[str] | None, *facts: Any) -> tuple[Any, ...]:
+    async def predict(*values: Any) -> tuple[Any, ...]:
         try:
-            movie = schemas.checked({"title": title, "summary": summary, "genres": genres or []} | _facts(*facts))
+            movie = schemas.checked(_movie(values))
             found, version = await service.run(lambda classifier: _explained(classifier, movie))
         except UserError as error:
             raise Refusal(_sentence(str(error))) from None
@@ -143,18 +167,24 @@ def _one_movie(service: Service) -> None:
 
 
 def _form() -> list[Any]:
-    """The fields of a movie, in the order of the arguments of `_one_movie`'s handler."""
+    """The fields of a movie, in the order of `INPUTS`."""
     title = gr.Textbox(label="Title", max_length=MAX_TITLE)
     summary = gr.Textbox(label="Summary", lines=5, max_length=MAX_SUMMARY)
     genres = gr.Dropdown(GENRES, label="Genres", multiselect=True, allow_custom_value=True)
     with gr.Accordion("What else is known (optional)", open=False):
-        with gr.Row():
-            year = gr.Number(label="Year", precision=0, value=None)
-            runtime = gr.Number(label="Runtime in minutes", precision=0, value=None)
-        languages = gr.Textbox(label="Spoken languages", placeholder="English, Français")
-        directors = gr.Textbox(label="Directors", placeholder="names between commas")
-        cast = gr.Textbox(label="Cast", placeholder="names between commas, the stars first")
-    return [title, summary, genres, year, runtime, languages, directors, cast]
+        facts = [fact for row in FACTS for fact in _row(row)]
+    return [title, summary, genres, *facts]
+
+
+def _row(facts: Sequence[tuple[str, str, str | None]]) -> list[Any]:
+    """A row of the form, of which a narrow window makes several."""
+    with gr.Row():
+        return [
+            gr.Number(label=label, precision=0, value=None)
+            if field in NUMBERS
+            else gr.Textbox(label=label, placeholder=hint)
+            for field, label, hint in facts
+        ]
 
 
 def _result() -> list[Any]:
@@ -195,8 +225,8 @@ def _many_movies(service: Service, uploads: UploadFolder) -> None:
 
     gr.Markdown(
         "A table (CSV, TSV, JSON, Excel or Parquet) with a title or a summary of each movie, and what else is known: "
-        "genres, year, runtime, spoken languages, directors, cast. The answers are added to it, and you see which "
-        "columns were read."
+        "genres, year, runtime, languages, countries, companies, budget, directors, cast and crew. The answers are "
+        "added to it, and you see which columns were read."
     )
     upload = gr.File(label="Table", file_types=list(SUFFIXES))
     button = gr.Button("Predict all", variant="primary")
@@ -229,15 +259,19 @@ def _sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}."
 
 
-def _facts(
-    year: float | None, runtime: float | None, languages: str, directors: str, cast: str
-) -> dict[str, int | list[str] | None]:
-    """The optional fields of the form as fields of a movie. Gradio passes None or 0 for an empty number."""
-    numbers = {"year": year, "runtime": runtime}
-    lists = {"spoken_languages": languages, "directors": directors, "cast": cast}
-    return {field: int(value) if value else None for field, value in numbers.items()} | {
-        field: [name.strip() for name in (value or "").split(",") if name.strip()] for field, value in lists.items()
-    }
+def _movie(values: Sequence[Any]) -> dict[str, Any]:
+    """The values of the form, in the order of `INPUTS`, as a movie. Gradio passes None or 0 for an empty number."""
+    return {field: _value(field, value) for field, value in zip(INPUTS, values, strict=True)}
+
+
+def _value(field: str, value: Any) -> Any:
+    if field in NUMBERS:
+        return int(value) if value else None
+    if field in TEXTS:
+        return value or ""
+    # Genres are chosen in a list of their own; the other names are typed.
+    given = value or []
+    return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
 
 
 def _words(effects: list[Effect]) -> list[tuple[str, float]]:

@@ -2,10 +2,10 @@
 
 With split.by film, a hash of the normalised title and the year of release decides; of a film that belongs to a
 collection, the hash of the collection's name, so that all films of a collection are in one split. The hash has a fixed
-salt, so a film stays in its split when the data is fetched again. With split.by time, whole years are in one split and
-the newest years are the test split: this measures how a model does on movies newer than its training data. The films of
-a collection are then in the splits of their years. The rating thresholds between bad, average and good are fitted on
-the training split alone.
+salt, so a film stays in its split when the data is fetched again, unless it has come into a collection. With split.by
+time, whole years are in one split and the newest years are the test split: this measures how a model does on movies
+newer than its training data. The films of a collection are then in the splits of their years. The rating thresholds
+between bad, average and good are fitted on the training split alone.
 
 data/split/splits.parquet   the split of each movie of data/clean/movies.parquet
 data/split/thresholds.json  the two thresholds

@@ -1,8 +1,10 @@
 """Conversion of the sources' values to the values of the movie record."""
 
 from datetime import date
+from typing import Final
 
-from movie_ratings.movies.validation import RANGES
+# US dollars: that of `movie_ratings.movies.validation`, whose change must not make fetch run again.
+MAX_BUDGET: Final = 10_000_000_000
 
 
 def day(text: str | None) -> date | None:
@@ -21,4 +23,4 @@ def minutes(value: float | str | None) -> int | None:
 def dollars(value: int | str | None) -> int | None:
     """Whole US dollars; None for an unknown budget, which the sources write as 0, and for an impossible one."""
     found = int(value) if value else 0
-    return found if 0 < found <= RANGES["budget"][1] else None
+    return found if 0 < found <= MAX_BUDGET else None

@@ -12,6 +12,7 @@ from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.explain import explain, explain_in_steps, strongest
 from movie_ratings.prediction.steps import finish
 from stages import predict
+from tests.support.builders import EVERYTHING, reading
 
 
 def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> None:
@@ -32,6 +33,29 @@ def test_an_effect_is_the_difference_that_leaving_out_makes(trained: Path) -> No
     assert found.words[5].effect == pytest.approx(effect, abs=1e-5)
     effects = [abs(e.effect) for e in strongest(found.words, 3)]
     assert effects == sorted((abs(e.effect) for e in found.words), reverse=True)[:3]
+
+
+def test_every_field_that_a_model_may_read_has_an_effect(trained: Path) -> None:
+    fields = ("title", "collection", "companies", "keywords", "budget")
+    classifier = Classifier.load(reading(trained, *fields))
+    found = explain(classifier, validated(EVERYTHING))
+    assert [(e.field, e.text) for e in found.fields] == [
+        ("title", "The Long Harbour"),
+        ("collection", "Harbour Collection"),
+        ("companies", "Quay Films"),
+        ("keywords", "ice"),
+        ("budget", "2500000"),
+    ]
+    words = ["The", "Long", "Harbour", "Harbour", "Collection", "Quay Films", "ice", "2500000"]
+    assert [e.text for e in found.words] == words
+    (without,) = classifier.predict([EVERYTHING | {"collection": "Harbour"}])
+    effect = found.prediction.probabilities[found.prediction.label] - without.probabilities[found.prediction.label]
+    assert found.words[4].effect == pytest.approx(effect, abs=1e-5)
+
+
+def test_a_collection_beyond_reach_is_cut_as_a_summary_is(trained: Path) -> None:
+    classifier = Classifier.load(reading(trained, "title", "collection"))
+    assert len(explain(classifier, validated({"title": "A", "collection": "word " * 20_000})).words) == 32
 
 
 def test_a_long_text_costs_no_more_predictions_than_it_has_tokens_in_reach(trained: Path) -> None:

@@ -20,7 +20,7 @@ from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.movie_table import MovieTable
 from movie_ratings.prediction.writer import Writer
 from stages import predict
-from tests.support.builders import last_line
+from tests.support.builders import EVERYTHING, last_line, reading
 
 
 def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,6 +38,33 @@ def test_one_movie_as_json(trained: Path, capsys: pytest.CaptureFixture[str]) ->
     found = json.loads(capsys.readouterr().out)
     expected = Classifier.load(trained).predict([{"title": "Film"}])[0]
     assert found == {**expected._asdict(), "version": Classifier.load(trained).version}
+
+
+def test_each_field_that_a_model_may_read_has_a_flag(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reading(trained, *FIELDS)
+    flags = [
+        [f"--{field.replace('_', '-')}", str(value)]
+        for field, values in EVERYTHING.items()
+        for value in (values if isinstance(values, list) else [values])
+    ]
+    assert predict.main([*(word for flag in flags for word in flag), "--json", "--explain"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [effect["field"] for effect in found["explanation"]["fields"]] == list(FIELDS)
+    (expected,) = Classifier.load(trained).predict([EVERYTHING])
+    assert found["probabilities"] == expected.probabilities
+
+
+def test_a_table_with_every_field_gets_the_answer_of_the_same_movie(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading(trained, *FIELDS)
+    row = {name: ", ".join(value) if isinstance(value, list) else value for name, value in EVERYTHING.items()}
+    row["budget"] = "$2,500,000"
+    pl.DataFrame([row]).write_csv("a.csv")
+    assert predict.main(["--input", "a.csv", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (expected,) = Classifier.load(trained).predict([EVERYTHING])
+    assert found["probabilities"] == expected.probabilities
 
 
 def test_the_order_of_the_movies_and_of_the_batch_does_not_matter(trained: Path) -> None:

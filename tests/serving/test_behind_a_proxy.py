@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from serving.page import INPUTS
 from tests.support.service import Server
 
 MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}
@@ -163,11 +164,16 @@ def test_the_page_hides_no_route_from_another_method(with_page: Server, method: 
     assert (status, headers["allow"]) == (405, allowed)
 
 
+def form(**values: Any) -> list[Any]:
+    """What the page sends for a movie with these values."""
+    return list((dict.fromkeys(INPUTS) | {"title": "A"} | values).values())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["queue/join", "run/predict", "call/predict", "component_server", "cancel"])
 def test_the_page_has_the_limits_of_the_api(with_page: Server, path: str) -> None:
     # vLLM CVE-2026-34756, for Gradio's routes: it checks the length of a text in the browser alone.
-    body = {"data": ["A", "word " * 200_000, [], None, None, "", "", ""], "fn_index": 0, "session_hash": "a"}
+    body = {"data": form(summary="word " * 200_000), "fn_index": 0, "session_hash": "a"}
     status, answer, _ = with_page.ask("POST", f"/gradio_api/{path}", body)
     assert status == 413
     assert answer["detail"] == "the body has more than 131,072 bytes"
@@ -176,12 +182,14 @@ def test_the_page_has_the_limits_of_the_api(with_page: Server, path: str) -> Non
 @pytest.mark.slow
 def test_a_movie_of_the_page_is_one_of_the_api(with_page: Server) -> None:
     _, config, _ = with_page.ask("GET", "/config")
-    (event, *_) = [found["id"] for found in config["dependencies"] if len(found["inputs"]) == 8]
+    (event, *_) = [found["id"] for found in config["dependencies"] if len(found["inputs"]) == len(INPUTS)]
     refused: list[tuple[list[Any], str]] = [
-        (["A", "word " * 5_000, [], None, None, "", "", ""], "at most 20000 characters"),
-        (["A", "b", ["c"] * 51, None, None, "", "", ""], "at most 50 items"),
-        (["A", "b", [], None, None, "", "", ", ".join("c" * 51)], "at most 50 items"),
-        (["A", "b", [], None, None, "c" * 101, "", ""], "at most 100 characters"),
+        (form(summary="word " * 5_000), "at most 20000 characters"),
+        (form(genres=["c"] * 51), "at most 50 items"),
+        (form(cast=", ".join("c" * 51)), "at most 50 items"),
+        (form(spoken_languages="c" * 101), "at most 100 characters"),
+        (form(collection="c" * 501), "at most 500 characters"),
+        (form(budget=10**11), "from 0 to 10,000,000,000"),
     ]
     for number, (data, reason) in enumerate(refused):
         session = f"session{number}"

@@ -14,8 +14,10 @@ from pathlib import Path
 import onnx
 import pytest
 
+from movie_ratings.movies.text import FIELDS
+from serving import loading
 from tests.prediction.test_served import graph, rehash
-from tests.support.builders import ROOT
+from tests.support.builders import ROOT, reading
 from tests.support.service import Server
 
 MOVIES = {"movies": [{"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}]}
@@ -87,6 +89,12 @@ def test_a_model_that_cannot_be_used_ends_the_start_with_one_line(trained: Path,
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
+
+
+def test_a_model_that_reads_every_field_is_tried_with_every_field(trained: Path) -> None:
+    assert set(loading.FACTS) == set(FIELDS) - {"title", "summary"}
+    classifier = loading.load(str(reading(trained, *FIELDS)), None)
+    assert classifier.metadata.text.fields == FIELDS
 
 
 @pytest.mark.slow

@@ -76,6 +76,9 @@ def test_one_movie_and_its_explanation(page: Page) -> None:
     page.get_by_label("Year").fill("2004")
     page.get_by_label("Runtime in minutes").fill("112")
     page.get_by_label("Cast").fill("Bo Example, Cy Example")
+    page.get_by_label("Writers").fill("Di Example")
+    page.get_by_label("Companies of production").fill("Quay Films, Ice Films")
+    page.get_by_label("Budget in dollars").fill("2500000")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#label h2")).to_have_text(_labels())
     for name in ("bad", "average", "good"):

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from serving.page import MAX_UPLOAD, WAITING
+from serving.page import INPUTS, MAX_UPLOAD, WAITING
 from serving.page_gate import PageGate, same_origin
 from serving.upload_folder import FILES, QUOTA, FullError, UploadFolder
 from tests.support.service import Server
@@ -38,7 +38,7 @@ def events(server: Server) -> dict[str, int]:
     """The numbers of the page's events."""
     _, config, _ = server.ask("GET", "/config")
     sizes = {(len(event["inputs"]), len(event["outputs"])): event["id"] for event in config["dependencies"]}
-    return {"movie": sizes[8, 4], "table": sizes[1, 2]}
+    return {"movie": sizes[len(INPUTS), 4], "table": sizes[1, 2]}
 
 
 def join(server: Server, event: int, data: Any, session: str = "one", **headers: str) -> tuple[int, Any]:
@@ -61,8 +61,8 @@ def result(server: Server, session: str = "one") -> dict[str, Any]:
 
 
 def movie(title: Any = "Film 7", **changes: Any) -> list[Any]:
-    values = {"summary": "A radiant vision.", "genres": ["Drama"], "year": 1994, "runtime": 90}
-    return [title, *(values | changes).values(), "", "", ""]
+    values = dict.fromkeys(INPUTS) | {"summary": "A radiant vision.", "genres": ["Drama"], "year": 1994, "runtime": 90}
+    return list((values | {"title": title} | changes).values())
 
 
 def form(*contents: bytes, name: str = "movies.csv") -> tuple[bytes, dict[str, str]]:

@@ -26,7 +26,7 @@ from movie_ratings.prediction.steps import PART, Steps, finish
 from serving.api import Access, create_app
 from serving.batching import BATCH, LONG, Batcher, BusyError, ModelError
 from serving.service import Service
-from tests.support.builders import ROOT, last_line
+from tests.support.builders import EVERYTHING, ROOT, last_line
 from tests.support.service import Server
 
 MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}
@@ -92,6 +92,11 @@ def test_what_is_known_about_the_model(server: Server, served_model: Path) -> No
         ("/v1/predict", {"movies": [{"title": "A", "year": None, "runtime": 0, "cast": []}]}, 200, None),
         ("/v1/predict", {"movies": [{"title": "A", "year": 1994, "directors": ["Ada \0 🎬"]}]}, 200, None),
         ("/v1/predict", {"movies": [{"title": "word " * 101}]}, 422, "movies.0.title"),
+        ("/v1/predict", {"movies": [EVERYTHING]}, 200, None),
+        ("/v1/predict", {"movies": [{"title": "A", "collection": None, "budget": None, "writers": []}]}, 200, None),
+        ("/v1/predict", {"movies": [{"title": "A", "collection": ["B"]}]}, 422, "movies.0.collection"),
+        ("/v1/predict", {"movies": [{"title": "A", "budget": -1}]}, 422, "movies.0.budget"),
+        ("/v1/predict", {"movies": [{"title": "A", "companies": "B"}]}, 422, "movies.0.companies"),
         ("/v1/predict", {"movies": [{}]}, 422, "movies.0.title"),
         ("/v1/predict", {"movies": [{"title": "NUL\0 inside", "summary": "\u202e right to left 🎬"}]}, 200, None),
         ("/v1/predict", b'{"movies": [{"title": NaN}]}', 422, "movies.0.title"),

@@ -19,12 +19,13 @@ from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.packages import installed_file
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.validation import RANGES
 from movie_ratings.params import Fetch
 from movie_ratings.sources import sample, selected
 from movie_ratings.sources.crew import by_role
 from movie_ratings.sources.facts import summary
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.values import dollars
+from movie_ratings.sources.values import MAX_BUDGET, dollars
 from tests.support.builders import ROOT
 
 
@@ -139,6 +140,7 @@ def test_the_crew_is_sorted_into_roles_and_names_nobody_twice_in_one() -> None:
 )
 def test_a_budget_of_nothing_or_beyond_every_film_is_unknown(written: int | str | None, expected: int | None) -> None:
     assert dollars(written) == expected
+    assert RANGES["budget"][1] == MAX_BUDGET
 
 
 def test_a_failed_download_names_the_other_source(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Movies, tables and parameters that tests build for themselves: no network, no real plot, and no torch."""
 
 import contextlib
+import json
 import os
 import resource
 import subprocess
@@ -67,6 +68,25 @@ def cleaned(movies: pl.DataFrame, options: Clean) -> tuple[pl.DataFrame, dict[st
         counts = clean_table(source, target, options.min_votes)
         assert sorted(path.name for path in Path(folder).iterdir()) == ["clean.parquet", "raw.parquet"]
         return pl.read_parquet(target), counts
+
+
+# A movie of which every field is known that a model may read.
+EVERYTHING: dict[str, Any] = {
+    "title": "The Long Harbour", "genres": ["Drama"], "year": 1994, "runtime": 142, "spoken_languages": ["English"],
+    "directors": ["Ada Example"], "cast": ["Bo One"], "writers": ["Di Three"], "producers": ["Fe Five"],
+    "cinematographers": ["Gi Six"], "editors": ["Hu Seven"], "composers": ["Ix Eight"], "companies": ["Quay Films"],
+    "countries": ["France", "Italy"], "collection": "Harbour Collection", "keywords": ["ice"], "budget": 2_500_000,
+    "summary": "A radiant vision.",
+}  # fmt: skip
+
+
+def reading(folder: Path, *fields: str) -> Path:
+    """The served folder, whose model reads these fields from now on."""
+    path = folder / "movie_ratings.json"
+    metadata = json.loads(path.read_text())
+    metadata["text"]["fields"] = fields
+    path.write_text(json.dumps(metadata))
+    return folder
 
 
 def read_params() -> dict[str, Any]:

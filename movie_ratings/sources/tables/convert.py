@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from movie_ratings.movies.record import MOVIE
-from movie_ratings.movies.validation import RANGES
 from movie_ratings.sources.tables import cells
 from movie_ratings.sources.tables.columns import Choice, Choices, Fields, is_language
+from movie_ratings.sources.values import MAX_BUDGET
 
 TEXTS: Final = ("title", "original_title", "summary")
 LISTS: Final = tuple(field.name for field in MOVIE if pa.types.is_list(field.type))
@@ -213,9 +213,9 @@ class Converter:
             numbers = pc.round(pc.if_else(possible, numbers, None)).cast(pa.int32())
         if field == "budget":
             # Here too, 0 is unknown. More dollars than any film had are those of another currency.
-            impossible = pc.or_(pc.less(numbers, 0), pc.greater(numbers, RANGES["budget"][1]))
+            impossible = pc.or_(pc.less(numbers, 0), pc.greater(numbers, MAX_BUDGET))
             unread = sorted({*unread, *pc.indices_nonzero(impossible).to_pylist()})
-            possible = pc.and_(pc.greater(numbers, 0), pc.less_equal(numbers, RANGES["budget"][1]))
+            possible = pc.and_(pc.greater(numbers, 0), pc.less_equal(numbers, MAX_BUDGET))
             numbers = pc.if_else(possible, numbers, None)
         return Read(numbers, unread)
 

@@ -94,7 +94,8 @@ def test_catboost_learns_from_a_word_of_the_summary(options: Callable[..., Param
 
 @pytest.mark.parametrize("field", ["directors", "composers", "companies", "genres"])
 def test_catboost_learns_from_a_name(options: Callable[..., Params], field: str) -> None:
-    data = planted(["title", field], **{field: [[name] for name in PEOPLE]})
+    columns: dict[str, Any] = {field: [[name] for name in PEOPLE]}
+    data = planted(["title", field], **columns)
     assert accuracy("catboost", data, options()) == 1
 
 

@@ -47,6 +47,7 @@ SEEDS: Final = (1, 2)
 SIZES: Final = (0.25, 0.5)
 TIMED: Final = ("tfidf_ridge", "embeddings_boosting", "catboost")  # baselines of the split by time
 SOME: Final = (0,)  # folds of what is compared with the model rather than measured
+STUDIED: Final = ("catboost",)  # baselines of the study alone: the pipeline does not need their packages
 OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
     "cross-entropy, soft labels": {"objective": "cross_entropy"},
     "class-weighted cross-entropy": {"objective": "cross_entropy", "class_weights": "balanced"},
@@ -156,7 +157,7 @@ class Study:
             ours = self.pooled(self.folds, parts)
             answered = {
                 name: self.pooled(self.folds, [self.baseline(name, view, fold) for fold in self.folds])
-                for name in self.options.baseline.models
+                for name in dict.fromkeys([*self.options.baseline.models, *STUDIED])
             }
             found[view] = {
                 name: self.figures(theirs) | {"model_minus": self.difference(ours, theirs)}

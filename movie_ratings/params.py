@@ -20,7 +20,7 @@ from movie_ratings.movies.text import FIELDS, NAMES
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 BaselineName = Literal[
-    "majority", "genre_year", "tfidf_logreg", "tfidf_ridge", "embeddings_logreg", "embeddings_boosting"
+    "majority", "genre_year", "tfidf_logreg", "tfidf_ridge", "embeddings_logreg", "embeddings_boosting", "catboost"
 ]  # fmt: skip
 Url = Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]

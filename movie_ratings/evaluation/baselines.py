@@ -4,6 +4,8 @@ Each baseline is fitted on the training split. Its settings are those with the l
 on which its calibration and its decision rule are fitted in the same way as the model's.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,16 +20,33 @@ from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from movie_ratings.core.arrays import Floats, Ints
+from movie_ratings.core.errors import UserError
 from movie_ratings.model.answers import Answers
 from movie_ratings.model.decision import Answering
 from movie_ratings.model.linear import logistic_scale, rating_logits
 from movie_ratings.movies.labels import CLASSES, Thresholds, label_indices, label_shares
-from movie_ratings.movies.text import NUMBERS, compose, names, number
+from movie_ratings.movies.text import NUMBERS, TEXTS, compose, names, normalise, number
 from movie_ratings.params import BaselineName, Params
 from movie_ratings.training.calibration import fit_answering
 
 MOST_DIMENSIONS: Final = 50  # of an embedding, for the trees
 ROUNDS: Final = 200  # of boosting, at most
+MIN_MOVIES: Final = 2  # training movies that must have a word or a name before CatBoost reads it
+# What CatBoost computes of each text column: whether it holds each of the most frequent words, and the log-odds of the
+# classes by naive Bayes over all words. More words than these take minutes and lower no validation loss.
+TEXT_PROCESSING: Final = {
+    "tokenizers": [{"tokenizer_id": "Space", "separator_type": "ByDelimiter", "delimiter": " "}],
+    "dictionaries": [{"dictionary_id": "Word", "gram_order": "1", "occurrence_lower_bound": str(MIN_MOVIES)}],
+    "feature_processing": {
+        "default": [
+            {
+                "tokenizers_names": ["Space"],
+                "dictionaries_names": ["Word"],
+                "feature_calcers": ["BoW:top_tokens_count=100", "NaiveBayes"],
+            }
+        ]
+    },
+}
 
 Movies = Sequence[dict[str, Any]]
 # Settings, and the logits (movies, classes) of a model with these settings for the validation and the test split.
@@ -39,7 +58,8 @@ class BaselineData:
     """The three splits of movies, the fields that a baseline may read, and the thresholds between the classes.
 
     ``embeddings`` returns those of the training, validation and test movies, each of shape (movies, hidden size). It is
-    a function because most baselines do not need them.
+    a function because most baselines do not need them. ``records`` returns the track records of the people behind these
+    movies, each of shape (movies, features), NaN where unknown; None if there are none.
     """
 
     train: Movies
@@ -48,6 +68,7 @@ class BaselineData:
     fields: Sequence[str]
     thresholds: Thresholds
     embeddings: Callable[[], tuple[Floats, Floats, Floats]]
+    records: Callable[[], tuple[Floats, Floats, Floats]] | None = None
 
     def labels(self, movies: Movies) -> Ints:
         """Class indices (movies,)."""
@@ -74,6 +95,9 @@ def fit(name: BaselineName, data: BaselineData, options: Params) -> Baseline:
     """Fit the baseline ``name`` on the training split, choose its settings on validation, predict the test split.
 
     The result is the same to the last bit with any number of processor cores.
+
+    Raises:
+        UserError: the package of the baseline is not installed.
     """
     test_labels, labels, shares = data.labels(data.test), data.labels(data.validation), data.shares()
     if name == "majority":
@@ -144,7 +168,7 @@ def _embeddings_logreg(data: BaselineData, options: Params) -> Iterator[Candidat
 
 
 def _embeddings_boosting(data: BaselineData, options: Params) -> Iterator[Candidate]:
-    """Boosted trees on the metadata and the first principal components of the embeddings."""
+    """Boosted trees on the metadata, the track records and the first principal components of the embeddings."""
     embedded = data.embeddings()
     components = PCA(min(MOST_DIMENSIONS, *embedded[0].shape), random_state=0).fit(embedded[0])
     # A column without any value in the training split cannot split a tree.
@@ -152,8 +176,10 @@ def _embeddings_boosting(data: BaselineData, options: Params) -> Iterator[Candid
     fields = [field for field in data.fields if field in numbers or field not in NUMBERS]
     columns = DictVectorizer(sparse=False).fit([_metadata(movie, fields) for movie in data.train])
     train, held, test = (
-        np.hstack([columns.transform([_metadata(movie, fields) for movie in movies]), components.transform(part)])
-        for movies, part in zip((data.train, data.validation, data.test), embedded, strict=True)
+        np.hstack(
+            [columns.transform([_metadata(movie, fields) for movie in movies]), known, components.transform(part)]
+        )
+        for movies, known, part in zip((data.train, data.validation, data.test), _records(data), embedded, strict=True)
     )
     for leaves in (4, 8):
         model = HistGradientBoostingClassifier(
@@ -167,12 +193,51 @@ def _embeddings_boosting(data: BaselineData, options: Params) -> Iterator[Candid
                 yield {"leaves": leaves, "rounds": rounds}, logits[0], logits[1]
 
 
+def _catboost(data: BaselineData, options: Params) -> Iterator[Candidate]:
+    """Boosted trees that read texts and names themselves, beside numbers and track records."""
+    try:
+        from catboost import CatBoostClassifier, Pool
+    except ImportError:
+        raise UserError("baseline catboost: CatBoost is not installed; pip install -r requirements-dev.txt") from None
+    splits = data.train, data.validation, data.test
+    train, held, test = (
+        [[*_numbers(movie, data.fields), *record, *_texts(movie, data.fields)] for movie, record in rows]
+        for rows in (
+            zip(movies, part.tolist(), strict=True) for movies, part in zip(splits, _records(data), strict=True)
+        )
+    )
+    # CatBoost refuses a text column without any word that it may read, and a table of constant columns alone.
+    columns = [n for n, column in enumerate(zip(*train, strict=True)) if _varies(column)]
+    if not columns:
+        constant = np.log(data.shares())
+        yield {}, np.tile(constant, (len(data.validation), 1)), np.tile(constant, (len(data.test), 1))
+        return
+    texts = [n for n, column in enumerate(columns) if isinstance(train[0][column], str)]
+
+    def pool(rows: list[list[Any]], labels: Ints | None = None) -> Any:
+        return Pool([[row[column] for column in columns] for row in rows], labels, text_features=texts)
+
+    known, asked = pool(train, data.labels(data.train)), [pool(held), pool(test)]
+    # A deeper tree takes four times as long, and no more of them were chosen where they were tried.
+    for depth, trees in ((4, 600), (6, 300)):
+        # Another number of threads adds in another order.
+        model = CatBoostClassifier(
+            iterations=trees, learning_rate=0.05, depth=depth, loss_function="MultiClass", random_seed=0,
+            text_processing=TEXT_PROCESSING if texts else None, thread_count=2, allow_writing_files=False,
+            logging_level="Silent",
+        ).fit(known)  # fmt: skip
+        staged = (model.staged_predict(rows, "RawFormulaVal", eval_period=50, thread_count=2) for rows in asked)
+        for stage, (validation, answers) in enumerate(zip(*staged, strict=True), 1):
+            yield {"depth": depth, "trees": 50 * stage}, validation, answers
+
+
 CANDIDATES: Final[dict[str, Callable[[BaselineData, Params], Iterator[Candidate]]]] = {
     "genre_year": _genre_year,
     "tfidf_logreg": _tfidf_logreg,
     "tfidf_ridge": _tfidf_ridge,
     "embeddings_logreg": _embeddings_logreg,
     "embeddings_boosting": _embeddings_boosting,
+    "catboost": _catboost,
 }
 
 
@@ -187,3 +252,35 @@ def _metadata(movie: dict[str, Any], fields: Sequence[str]) -> dict[str, float]:
     for field in {"genres", "spoken_languages"} & set(fields):
         table |= {f"{field}={name}": 1.0 for name in names(movie, field)}
     return table
+
+
+def _records(data: BaselineData) -> tuple[Floats, Floats, Floats]:
+    """The track records of the three splits, without the features that no training movie has."""
+    if data.records is None:
+        return np.empty((len(data.train), 0)), np.empty((len(data.validation), 0)), np.empty((len(data.test), 0))
+    train, held, test = data.records()
+    known = ~np.isnan(train).all(axis=0)
+    return train[:, known], held[:, known], test[:, known]
+
+
+def _numbers(movie: dict[str, Any], fields: Sequence[str]) -> list[float]:
+    return [float(number(movie, field) or np.nan) for field in fields if field in NUMBERS]
+
+
+def _texts(movie: dict[str, Any], fields: Sequence[str]) -> list[str]:
+    """Each text as its words in lower case, and each list of names with one word for each name."""
+    return [
+        " ".join(re.findall(r"\w+", normalise(movie.get(field) or "").lower()))
+        if field in TEXTS
+        else " ".join(name.lower().replace(" ", "_") for name in names(movie, field))
+        for field in fields
+        if field not in NUMBERS
+    ]
+
+
+def _varies(column: Sequence[float | str]) -> bool:
+    """Whether movies differ in a number, or in a word that enough of them have."""
+    if not isinstance(column[0], str):
+        return len({None if value != value else value for value in column}) > 1
+    counts = Counter(word for text in column for word in set(str(text).split()))
+    return any(MIN_MOVIES <= count < len(column) for count in counts.values())

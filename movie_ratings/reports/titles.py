@@ -12,4 +12,5 @@ TITLES: Final = {
     "tfidf_ridge": "TF-IDF + ridge with thresholds",
     "embeddings_logreg": "frozen embeddings + logistic regression",
     "embeddings_boosting": "frozen embeddings and metadata + boosted trees",
+    "catboost": "CatBoost on texts, facts and records",
 }

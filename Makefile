@@ -22,7 +22,7 @@ setup: .venv/ready  ## install the pinned requirements into .venv; CPU_INDEX=URL
 setup-all: setup  ## setup, and what Ray and remotes on S3 need
 	$(PIP) --requirement requirements-ray.txt --requirement requirements-s3.txt
 
-repro: setup  ## run the pipeline: fetch, clean, explore, split, baseline, train, export, evaluate, report
+repro: setup  ## run the pipeline: fetch, clean, history, explore, split, baseline, train, export, evaluate, audit, report
 	dvc repro
 
 test: setup  ## run all tests, in WORKERS=2 processes

@@ -290,6 +290,13 @@ class Evaluate(Group):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
 
+class Audit(Group):
+    """Whether facts predict by what they say."""
+
+    max_rows: Annotated[int, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+
 class Params(Group):
     """The whole of params.yaml."""
 
@@ -307,6 +314,7 @@ class Params(Group):
     decision: Decision
     export: Export
     evaluate: Evaluate
+    audit: Audit
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

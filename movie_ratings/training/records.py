@@ -28,10 +28,10 @@ def fit_records(train: pa.Table, ratings: Floats, outside: pa.Table, most: int) 
     others = evenly_spaced(outside.num_rows, most - len(own)) if most > len(own) and outside.num_rows else own[:0]
     columns = ["year", *ROLES]
     films = pa.concat_tables([train.select(columns).take(own), outside.select(columns).take(others)])
-    standardised = np.concatenate([_standardised(ratings)[own], _by_source(outside)[others]])
+    scores = np.concatenate([standardised(ratings)[own], standardised_by_source(outside)[others]])
     years = films["year"].to_numpy().astype(np.int64)
     owners, keys = (np.concatenate(parts) for parts in zip(*credits_of(Movies(films)), strict=True))
-    return collected(keys, years[owners], standardised[owners])
+    return collected(keys, years[owners], scores[owners])
 
 
 def features(train: pa.Table, ratings: Floats, outside: pa.Table, most: int, *others: pa.Table) -> list[Floats]:
@@ -50,7 +50,7 @@ def siblings(train: pa.Table, ratings: Floats) -> Withheld:
     A movie of another split never has a training movie of its collection in its records, since a collection stays on
     one side of a split. The training movies must not either.
     """
-    standardised = _standardised(ratings)
+    scores = standardised(ratings)
     groups: dict[str, list[int]] = defaultdict(list)
     for row, name in enumerate(train["collection"].to_pylist()):
         if normalise(name or ""):
@@ -72,7 +72,7 @@ def siblings(train: pa.Table, ratings: Floats) -> Withheld:
                 if year_of[row] and year_of[other] and year_of[other] < year_of[row]:
                     for each in credited[other]:
                         count, total = films.get(each, (0, 0.0))
-                        films[each] = (count + 1, total + float(np.float32(standardised[other])))
+                        films[each] = (count + 1, total + float(np.float32(scores[other])))
             found[row] = films
     return found
 
@@ -87,17 +87,19 @@ def of_rows(withheld: Withheld, rows: Ints) -> Mapping[int, Any]:
     return {new: withheld[old] for new, old in enumerate(rows.tolist()) if old in withheld} if withheld else {}
 
 
-def _standardised(ratings: Floats) -> Floats:
+def standardised(ratings: Floats) -> Floats:
+    """Ratings (films,) in standard deviations from their mean; zeros if all are equal."""
     spread = ratings.std() if len(ratings) else 0.0
     found: Floats = (ratings - ratings.mean()) / spread if spread else np.zeros(len(ratings))
     return found
 
 
-def _by_source(outside: pa.Table) -> Floats:
+def standardised_by_source(outside: pa.Table) -> Floats:
+    """The ratings (films,) of ``outside``, standardised within their source."""
     ratings = outside["rating"].to_numpy()
     found = np.zeros(len(ratings))
     sources = outside["source"].combine_chunks().dictionary_encode() if len(ratings) else None
     for code in range(len(sources.dictionary) if sources is not None else 0):
         rows = np.flatnonzero(sources.indices.to_numpy() == code)  # type: ignore[union-attr]
-        found[rows] = _standardised(ratings[rows])
+        found[rows] = standardised(ratings[rows])
     return found

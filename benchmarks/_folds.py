@@ -11,7 +11,7 @@ from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.movies.film import group_key, position, split_key
 from movie_ratings.movies.labels import Thresholds, class_indices, fit_thresholds
 from movie_ratings.movies.record import MOVIE
-from movie_ratings.movies.splits import by_year, label
+from movie_ratings.movies.splits import label
 from movie_ratings.params import Params
 
 FOLDS = 5
@@ -46,19 +46,19 @@ def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
 
 
 def by_time(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
-    """Folds as the model is used: it knows the movies up to a year and predicts those of the following years.
+    """Folds as the model is used: it is made of the movies up to a year and predicts those of the following years.
 
-    The last `YEARS` years are divided into `PERIODS` periods. The movies of a period are the test split of a fold; of
-    the movies before it, the newest are the validation split, as with `split.by: time`.
+    The last `YEARS` years are divided into `PERIODS` periods. The movies of a period are the test split of a fold. The
+    movies before it are divided into training and validation by the hash of the film, as `split.by: film` does.
     """
+    keys = [split_key(movie["title"], movie["year"], movie["collection"]) for movie in movies]
+    held = np.array([position(key, "fold-validation") < VALIDATION for key in keys])
     years = np.array([movie["year"] or 0 for movie in movies])
     ends = years.max() - np.arange(PERIODS, -1, -1) * (YEARS // PERIODS)
     folds = []
     for until, end in pairwise(ends.tolist()):
-        known = np.flatnonzero(years <= until)
-        held = np.zeros(len(movies), dtype=bool)
-        held[known] = by_year(years[known]) >= 1 - VALIDATION
-        found = _fold(movies, (years <= until) & ~held, held, (years > until) & (years <= end), options)
+        known = years <= until
+        found = _fold(movies, known & ~held, known & held, (years > until) & (years <= end), options)
         folds.append(replace(found, until=until))
     return folds
 

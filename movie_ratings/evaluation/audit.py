@@ -26,6 +26,7 @@ from sklearn.linear_model import Ridge
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.core.errors import UserError
 from movie_ratings.evaluation.audit_parts import (
+    BLOCK,
     RECORDS,
     Encoder,
     Parts,
@@ -130,6 +131,8 @@ class _Audit:
         self._encoder = Encoder(self._movies, reads, options.min_movies)
         self.whole = self._encoder.whole()
         self.facts = [*self.whole.indicators, *self.whole.names]
+        if len(self.whole.names) > 1:
+            self.facts.append(BLOCK)
         if options.records:
             self.facts.append(RECORDS)
             self._of_records = self._record_variants(
@@ -139,7 +142,8 @@ class _Audit:
 
     def lines(self, fact: str) -> dict[str, Line]:
         """The variants of a fact."""
-        parts = self._variants_of_records() if fact == RECORDS else self._variants(fact)
+        special = {RECORDS: self._variants_of_records, BLOCK: self._variants_of_block}
+        parts = special[fact]() if fact in special else self._variants(fact)
         return {name: self.line(found) for name, found in parts.items()}
 
     def line(self, parts: Parts) -> Line:
@@ -170,6 +174,16 @@ class _Audit:
         }
         if field in NAMES:
             found["number_in_record"] = replace(left_out, more=[number_in_record(self._movies, field)])
+        return found
+
+    def _variants_of_block(self) -> dict[str, Parts]:
+        """All names at once: what each field of the block tells alone may be too little to be seen."""
+        found = {"left_out": replace(self.whole, names={}), "count": self.whole, "shuffled": self.whole}
+        for field in self.whole.names:
+            contents = contents_of(self._movies, field)
+            dealt = shuffled(contents, np.random.default_rng([self._seed, seed_of(field)]))
+            found["count"] = self._encoder.with_contents(found["count"], field, anonymous(field, contents))
+            found["shuffled"] = self._encoder.with_contents(found["shuffled"], field, dealt)
         return found
 
     def _variants_of_records(self) -> dict[str, Parts]:

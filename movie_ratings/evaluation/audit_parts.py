@@ -1,6 +1,7 @@
 """The table that the linear part is fitted on, in parts: each fact is encoded once, and again when its contents change.
 
-The encodings and their scales are those of `training.ridge`. A fact is a field, or `RECORDS` for the track records.
+The encodings and their scales are those of `training.ridge`. A fact is a field, the whole block of names, or
+the track records.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from movie_ratings.training.records import NEEDED, as_of, siblings, standardised
 from movie_ratings.training.ridge import NAME_SCALE, RECORD_SCALE, WORD_SCALE, Reads
 
 RECORDS: Final = "track records"
+BLOCK: Final = "all names"  # the fields of the block together
 MOST_COUNTED: Final = 5  # numbers of names from here on share an indicator
 
 Table = Sequence[Mapping[str, Any]]
@@ -191,7 +193,7 @@ class RecordEncoder:
         """
         rows = np.flatnonzero(train)
         scores = np.zeros(len(train))
-        scores[rows] = standardised(self._ratings[rows])
+        scores[rows] = standardised(self._ratings[rows], self._years[rows])
         owners, keys = _pooled(self.people)
         own = train[owners] & (self._years[owners] > 0)
         owners, keys = owners[own], keys[own]

@@ -21,9 +21,9 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.movies.text import ROLES, names, number
 
 FILE: Final = "track_records.npy"
-# The two features of each role, since a good actor need not be a good director: the mean rating of the earlier films,
-# and how many there are.
-FEATURES: Final = (*(f"ratings of {role}" for role in ROLES), *(f"films of {role}" for role in ROLES))
+# The feature of each role, since a good actor need not be a good director: the mean rating of the earlier films. The
+# number of earlier films is none: it grows from year to year, and did not predict (docs/experiments.md).
+FEATURES: Final = tuple(f"ratings of {role}" for role in ROLES)
 # A mean is taken as if there were so many more films of average rating, since the mean of one film is mostly chance.
 SHRINKAGE: Final = 2.0
 YEAR_BITS: Final = 16
@@ -43,7 +43,7 @@ class TrackRecords:
 
     ``places`` (credits,) holds the key of a person in a role (48 bits) and the film's year (16 bits) in one number, so
     that the credits of a person before a year are neighbours. ``ratings`` (credits,) holds the film's rating in
-    standard deviations from the mean of its source.
+    standard deviations from what is usual for its year and source.
     """
 
     places: Keys
@@ -56,9 +56,8 @@ class TrackRecords:
     def features(self, movies: Sequence[Mapping[str, Any]], years: Ints, withheld: Withheld | None = None) -> Floats:
         """`FEATURES` of each movie as of its year, shape (movies, features); ``years`` is (movies,).
 
-        The first feature of a role is the mean, over those of the movie's people who have earlier films, of the
-        shrunken mean of these films' ratings: 0 where nobody has. The second is the mean, over all people of the role
-        that the movie names, of log(1 + earlier films). Neither depends on how many people are named.
+        The feature of a role is the mean, over those of the movie's people who have earlier films, of the shrunken mean
+        of these films' ratings: 0 where nobody has. It does not depend on how many people are named.
         """
         return self.of_credits(credits_of(movies), years, withheld)
 
@@ -76,7 +75,6 @@ class TrackRecords:
             known = counts > 0
             means = sums / (counts + SHRINKAGE)
             found[:, place] = _mean(owners[known], means[known], rows)
-            found[:, len(ROLES) + place] = _mean(owners, np.log1p(counts), rows)
         return found
 
     def _before(self, keys: Keys, years: Ints) -> tuple[Ints, Floats]:

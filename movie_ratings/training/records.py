@@ -28,7 +28,7 @@ def fit_records(train: pa.Table, ratings: Floats, outside: pa.Table, most: int) 
     others = evenly_spaced(outside.num_rows, most - len(own)) if most > len(own) and outside.num_rows else own[:0]
     columns = ["year", *ROLES]
     films = pa.concat_tables([train.select(columns).take(own), outside.select(columns).take(others)])
-    scores = np.concatenate([standardised(ratings)[own], standardised_by_source(outside)[others]])
+    scores = np.concatenate([standardised(ratings, as_of(train))[own], standardised_by_source(outside)[others]])
     years = films["year"].to_numpy().astype(np.int64)
     owners, keys = (np.concatenate(parts) for parts in zip(*credits_of(Movies(films)), strict=True))
     return collected(keys, years[owners], scores[owners])
@@ -50,7 +50,7 @@ def siblings(train: pa.Table, ratings: Floats) -> Withheld:
     A movie of another split never has a training movie of its collection in its records, since a collection stays on
     one side of a split. The training movies must not either.
     """
-    scores = standardised(ratings)
+    scores = standardised(ratings, as_of(train))
     groups: dict[str, list[int]] = defaultdict(list)
     for row, name in enumerate(train["collection"].to_pylist()):
         if normalise(name or ""):
@@ -87,19 +87,31 @@ def of_rows(withheld: Withheld, rows: Ints) -> Mapping[int, Any]:
     return {new: withheld[old] for new, old in enumerate(rows.tolist()) if old in withheld} if withheld else {}
 
 
-def standardised(ratings: Floats) -> Floats:
-    """Ratings (films,) in standard deviations from their mean; zeros if all are equal."""
-    spread = ratings.std() if len(ratings) else 0.0
-    found: Floats = (ratings - ratings.mean()) / spread if spread else np.zeros(len(ratings))
+def standardised(ratings: Floats, years: Ints) -> Floats:
+    """The ratings (films,) in standard deviations from their linear trend over the years of release (films,).
+
+    Without the trend, a long career would look like a good one: of old films, people rate mostly those that lasted. A
+    film of an unknown year (0) is left out of the trend and gets 0.
+    """
+    found = np.zeros(len(ratings))
+    known = years > 0
+    if not known.any():
+        return found
+    years = years[known] - years[known].mean()
+    slope = years @ ratings[known] / max(float(years @ years), 1e-9)
+    rest = ratings[known] - ratings[known].mean() - slope * years
+    spread = rest.std()
+    # What is left of ratings that lie on a line is rounding.
+    found[known] = rest / spread if spread > 1e-9 else 0.0
     return found
 
 
 def standardised_by_source(outside: pa.Table) -> Floats:
     """The ratings (films,) of ``outside``, standardised within their source."""
-    ratings = outside["rating"].to_numpy()
+    ratings, years = outside["rating"].to_numpy(), as_of(outside)
     found = np.zeros(len(ratings))
-    sources = outside["source"].combine_chunks().dictionary_encode() if len(ratings) else None
-    for code in range(len(sources.dictionary) if sources is not None else 0):
-        rows = np.flatnonzero(sources.indices.to_numpy() == code)  # type: ignore[union-attr]
-        found[rows] = standardised(ratings[rows])
+    sources = np.array(outside["source"].to_pylist())
+    for source in np.unique(sources):
+        rows = np.flatnonzero(sources == source)
+        found[rows] = standardised(ratings[rows], years[rows])
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,11 @@ def test_no_film_is_answered_by_a_model_that_saw_it(movies: list[dict[str, Any]]
         parts = [{sagas[i]["collection"] for i in part} for part in (fold.train, fold.validation, fold.test)]
         assert sum(map(len, parts)) == len(set.union(*parts))
     aged = by_time(movies, small)
-    years = [np.array([movies[i]["year"] for i in part]) for part in (aged.train, aged.validation, aged.test)]
-    assert years[0].max() < years[1].min() <= years[1].max() < years[2].min()
+    for fold, later in pairwise(aged):
+        assert set(fold.test) <= {*later.train, *later.validation}
+    for fold in aged:
+        known, asked = ({movies[i]["year"] for i in part} for part in ([*fold.train, *fold.validation], fold.test))
+        assert max(known) <= fold.until < min(asked)
 
 
 @pytest.mark.slow

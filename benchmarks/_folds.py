@@ -51,7 +51,7 @@ def by_time(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
     The last `YEARS` years are divided into `PERIODS` periods. The movies of a period are the test split of a fold. The
     movies before it are divided into training and validation by the hash of the film, as `split.by: film` does.
     """
-    keys = [split_key(movie["title"], movie["year"], movie["collection"]) for movie in movies]
+    keys = [split_key(movie["title"], movie["year"], movie.get("collection")) for movie in movies]
     held = np.array([position(key, "fold-validation") < VALIDATION for key in keys])
     years = np.array([movie["year"] or 0 for movie in movies])
     ends = years.max() - np.arange(PERIODS, -1, -1) * (YEARS // PERIODS)

@@ -32,9 +32,9 @@ Table = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Parts:
-    """What a linear model reads of movies; all matrices are (movies, columns) and have their scale, but for ``names``.
+    """What a linear model reads of movies; all matrices are (movies, columns) and have their scale, but ``names``.
 
-    ``indicators`` and ``names`` hold the columns of each field; together, the names become one block of unit length.
+    ``indicators`` and ``names`` hold the columns of each field; all names become one block whose rows add up to 1.
     ``records`` holds the track records as each fold knows them; ``more`` are columns that no model of ours reads.
     """
 
@@ -47,7 +47,7 @@ class Parts:
     def table(self) -> sparse.csr_matrix:
         """All columns but those of the track records."""
         names = [found for found in self.names.values() if found.shape[1]]
-        block = [NAME_SCALE * normalize(sparse.hstack(names).tocsr())] if names else []
+        block = [NAME_SCALE * normalize(sparse.hstack(names).tocsr(), norm="l1")] if names else []
         return sparse.hstack([self.words, *self.indicators.values(), *block, *self.more]).tocsr()
 
     def of_fold(self, fold: int) -> list[sparse.csr_matrix]:

@@ -48,9 +48,9 @@ class LinearModel:
 
     ``indicators`` holds the weight of each indicator, by the name that `indicators` gives it. ``words`` holds, for each
     word or pair of neighbouring words, its inverse document frequency and the weight of its TF-IDF value. ``credits``
-    holds the weight of each name that `credited` gives; the names of a movie form a block of unit length. ``records``
-    holds the weights of `track_records.FEATURES`, or none. ``scale`` is that of the logistic distribution of the true
-    rating around the predicted one.
+    holds the weight of each name that `credited` gives; the mean weight of a movie's names counts, so that their number
+    has no effect. ``records`` holds the weights of `track_records.FEATURES`, or none. ``scale`` is that of the logistic
+    distribution of the true rating around the predicted one.
     """
 
     fields: tuple[str, ...]  # whose words and indicators are read
@@ -84,7 +84,7 @@ class LinearModel:
         length = math.sqrt(sum(value * value for value in values.values())) or 1.0
         rating += sum(value / length * self.words[word][1] for word, value in values.items())
         weights = [self.credits[name] for name in set(credited(movie, self.names)) if name in self.credits]
-        return rating + sum(sorted(weights)) / math.sqrt(len(weights) or 1)
+        return rating + sum(sorted(weights)) / (len(weights) or 1)
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from movie_ratings.training.records import as_of, fit_records, of_rows, siblings
 
 # The TF-IDF values of a movie are divided by their length, an indicator is 1. This factor makes up for a part of that.
 WORD_SCALE: Final = 1.5
-# The same for the names of a movie, whose block is divided by its length too, and for the track records: the larger the
+# The same for the names of a movie, whose block is divided by its sum, and for the track records: the larger the
 # factor, the less the penalty on large weights holds a part back. Chosen in the trials of docs/experiments.md.
-NAME_SCALE: Final = 2.5
+NAME_SCALE: Final = 9.0
 RECORD_SCALE: Final = 3.0
 # How scikit-learn says that a vocabulary is empty: no term at all, none in enough movies, fewer movies than enough.
 NO_TERMS: Final = ("empty vocabulary", "no terms remain", "max_df corresponds to < documents")
@@ -126,8 +126,9 @@ def fit_linear(
     least = options.min_movies
     tfidf = TfidfVectorizer(analyzer=lambda movie: words(movie, reads.fields), sublinear_tf=True, min_df=least)
     flags = CountVectorizer(analyzer=lambda movie: indicators(movie, reads.fields), binary=True, min_df=least)
-    # Divided by their length, the names of a movie say who made it, and not how many of the makers are listed: a long
-    # list shows that people cared about a film, which is known only after its release.
+    # Divided by their sum, the names of a movie say who made it, and not how many of the makers are listed: a long list
+    # shows that people cared about a film, which is known only after its release. Divided by the root of the sum of
+    # squares, n names of equal weight would still count √n times as much as one.
     block = CountVectorizer(analyzer=lambda movie: credited(movie, reads.names), binary=True, min_df=least)
     parts = [Part(tfidf, WORD_SCALE), Part(flags, 1.0), Part(block, NAME_SCALE, of_unit_length=True)]
     tables = [(part, table) for part in parts if (table := part.fit(train.movies)) is not None]
@@ -166,7 +167,7 @@ class Part:
 
     vectorizer: CountVectorizer
     scale: float
-    of_unit_length: bool = False  # whether each movie's row is divided by its length
+    of_unit_length: bool = False  # whether each movie's row is divided by its sum
 
     def fit(self, movies: Movies) -> sparse.csr_matrix | None:
         """Fit the vectorizer; return the part's columns for ``movies``, or None if no term is in enough of them."""
@@ -178,7 +179,7 @@ class Part:
         return self._scaled(self.vectorizer.transform(movies))
 
     def _scaled(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        return self.scale * (normalize(counts.astype(np.float64)) if self.of_unit_length else counts)
+        return self.scale * (normalize(counts.astype(np.float64), norm="l1") if self.of_unit_length else counts)
 
 
 def _scaled(records: Floats | None) -> list[sparse.csr_matrix]:

@@ -98,10 +98,26 @@ def test_anonymous_names_are_nothing_to_the_block() -> None:
     assert {**writers["left_out"], "gain": 0, "interval_95": [0, 0]} == writers["count"]
 
 
-def test_a_number_of_frequent_names_is_found_in_the_block() -> None:
-    """A block of unit length hides no number: n equal weights, each times 1/√n, add up to √n."""
+def test_a_number_of_names_is_hidden_by_the_block_but_whether_there_are_any_is_found() -> None:
     found = audited(leaky("writers", 1, 3), (), ("writers",))
-    assert found["facts"]["writers"]["flagged"] == ["shuffled"]
+    assert found["facts"]["writers"]["flagged"] == []
+    assert found["facts"]["writers"]["number_in_record"]["gain"] > 0.5
+    films = leaky("cast", 1, 3)
+    some = [film | {"writers": film["cast"][:1] if film["vote_average"] > 6 else []} for film in films]
+    assert audited(some, (), ("writers",))["flagged"] == ["writers"]
+
+
+def test_the_fields_of_the_block_are_audited_together_too() -> None:
+    """What each of them tells alone may be too little to be seen."""
+    films = leaky("cast", 1, 3)
+    some = [
+        film
+        | {field: [name] if film["vote_average"] > 6 else [] for field, name in (("writers", "A"), ("editors", "B"))}
+        for film in films
+    ]
+    found = audited(some, (), ("writers", "editors"))
+    assert list(found["facts"]) == ["genres", "writers", "editors", "all names"]
+    assert "all names" in found["flagged"]
 
 
 def test_facts_that_tell_the_rating_are_worth_something_and_are_not_flagged() -> None:

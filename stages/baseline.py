@@ -1,4 +1,4 @@
-"""Baseline: fit simpler models on the same fields, with which evaluate compares the model.
+"""Baseline: fit simpler models on the same fields and track records, with which evaluate compares the model.
 
 Each baseline is fitted on the training split and tuned on the validation split; its settings are those with the lowest
 log-loss there. baseline.models lists the baselines, baseline.max_rows limits the movies that they read of each split.
@@ -17,15 +17,16 @@ from movie_ratings import params
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.arrays import Floats
 from movie_ratings.core.command import run_stage
-from movie_ratings.core.paths import BASELINE_DETAILS, BASELINE_PREDICTIONS
+from movie_ratings.core.paths import BASELINE_DETAILS, BASELINE_PREDICTIONS, OUTSIDE
 from movie_ratings.core.rounding import rounded
 from movie_ratings.evaluation.baselines import BaselineData, fit
 from movie_ratings.evaluation.embeddings import embed
 from movie_ratings.evaluation.metrics import scores
-from movie_ratings.movies import splits
+from movie_ratings.movies import record, splits
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.record import ANSWERS
 from movie_ratings.movies.text import TextFormat
+from movie_ratings.training.records import features
 
 
 def baseline() -> None:
@@ -40,7 +41,23 @@ def baseline() -> None:
         first, second, third = np.split(embed(options.model.name, [*train, *validation, *test], text), ends)
         return first, second, third
 
-    data = BaselineData(train, validation, test, text.fields, splits.read_thresholds(), embeddings)
+    @cache
+    def records() -> tuple[Floats, Floats, Floats]:
+        outside = parquet.read_table(OUTSIDE, record.OUTSIDE)
+        first, second, third = features(
+            tables[0], tables[0]["rating"].to_numpy(), outside, options.linear.max_films, *tables[1:]
+        )
+        return first, second, third
+
+    data = BaselineData(
+        train,
+        validation,
+        test,
+        (*text.fields, *options.linear.names),
+        splits.read_thresholds(),
+        embeddings,
+        records if options.linear.records else None,
+    )
     details, predictions = {}, []
     for name in tqdm(options.baseline.models, desc="baseline", unit=" models"):
         found = fit(name, data, options)

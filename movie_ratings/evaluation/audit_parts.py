@@ -18,8 +18,9 @@ from sklearn.preprocessing import normalize
 from movie_ratings.core.arrays import Bools, Floats, Ints
 from movie_ratings.model.linear import GENRE_STEPS, credited, indicators, words
 from movie_ratings.model.track_records import Credits, collected, credits_of
+from movie_ratings.movies.roles import ROLES
 from movie_ratings.movies.rows import Movies, evenly_spaced
-from movie_ratings.movies.text import FIELDS, NAMES, NO_GENRE, NUMBERS, ROLES, has, names, normalise
+from movie_ratings.movies.text import FIELDS, NAMES, NO_GENRE, NUMBERS, has, names, normalise
 from movie_ratings.training.records import NEEDED, as_of, siblings, standardised, standardised_by_source
 from movie_ratings.training.ridge import NAME_SCALE, RECORD_SCALE, WORD_SCALE, Reads
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.core.errors import UserError
-from movie_ratings.movies.text import ROLES, names, number
+from movie_ratings.movies.roles import ROLES
+from movie_ratings.movies.text import names, number
 
 FILE: Final = "track_records.npy"
 # The feature of each role, since a good actor need not be a good director: the mean rating of the earlier films. The

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from movie_ratings.movies.text import ROLES
+from movie_ratings.movies.roles import ROLES
 
 MOVIE = pa.schema(
     [

@@ -28,10 +28,6 @@ PLOT: Final = ("title", "genres", "summary")
 TEXTS: Final = ("title", "collection", "summary")
 NUMBERS: Final = ("year", "runtime", "budget")
 NAMES: Final = tuple(field for field in FIELDS if field not in TEXTS + NUMBERS)
-# The fields with people and companies, whose earlier films a model may read.
-ROLES: Final = (
-    "directors", "cast", "writers", "producers", "cinematographers", "editors", "composers", "companies",
-)  # fmt: skip
 # How many names of a field are read: the first ones, which are the stars of a cast. A request may hold thousands of
 # names, and each costs time. The number of names must not reach the model either: a long cast list shows that many
 # people cared about a movie, which is known only after its release. The sources list at most ten genres of a movie.

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.model.track_records import TrackRecords, Withheld, collected, credits_of, years_of
+from movie_ratings.movies.roles import ROLES
 from movie_ratings.movies.rows import Movies, evenly_spaced
-from movie_ratings.movies.text import ROLES, normalise
+from movie_ratings.movies.text import normalise
 
 NEEDED: Final = ("year", "collection", *ROLES)  # columns of the training movies
 

@@ -21,7 +21,7 @@ from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.paths import BASELINE_DETAILS, CHECKPOINT, EVALUATE_DETAILS, FETCH_DETAILS, MODEL, SPLIT_DETAILS
-from movie_ratings.model import checkpoint, confusion, linear
+from movie_ratings.model import checkpoint, confusion, linear, track_records
 from movie_ratings.model.decision import facts_known
 from movie_ratings.movies import splits
 from movie_ratings.movies.labels import label_indices
@@ -30,7 +30,9 @@ from movie_ratings.prediction import served
 from movie_ratings.prediction.classifier import Classifier
 
 CARD: Final = "README.md"
-SERVED: Final = (served.GRAPH, served.WEIGHTS, served.TOKENIZER, linear.FILE, checkpoint.FILE)
+SERVED: Final = (
+    served.GRAPH, served.WEIGHTS, served.TOKENIZER, linear.FILE, track_records.FILE, checkpoint.FILE,
+)  # fmt: skip
 # Every file that may be published. No other file of a folder is copied, replaced or uploaded.
 FILES: Final = (
     CARD, "config.json", "model.safetensors", "tokenizer_config.json", "special_tokens_map.json", *SERVED,

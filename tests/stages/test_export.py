@@ -112,6 +112,7 @@ def test_what_was_measured_is_told(trained: Path, tmp_path: Path) -> None:
         "model.onnx",
         "movie_ratings.json",
         "tokenizer.json",
+        "track_records.npy",
     ]
     assert not list(tmp_path.glob(".*.tmp"))
 

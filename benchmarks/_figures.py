@@ -12,6 +12,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
         "train": {"selection": f"{results['train']['selection_score']:.3f}"},
         "export": _export(results["export"]),
         "study": _study(results["study-sample"]),
+        "audit": _audit(results["audit"]),
         "sweep": _sweep(results["sweep"]),
         "throughput": _throughput(results["throughput"]),
         "pipeline": _pipeline(results["pipeline"]),
@@ -57,11 +58,28 @@ def _study(study: Mapping[str, Any]) -> dict[str, str]:
         "ceiling-balanced-accuracy": f"{ceiling['balanced_accuracy']:.2f}",
         "calibration-error": f"{model['model']['expected_calibration_error']:.3f}",
         "newest": f"{study['time']['rows']:,}",
-        "first-year": str(study["time"]["years"][0]),
-        "last-year": str(study["time"]["years"][1]),
+        "first-year": str(study["time"]["periods"][0]["years"][0]),
+        "last-year": str(study["time"]["periods"][-1]["years"][1]),
+        "time-balanced-accuracy": f"{study['time']['model']['balanced_accuracy']:.3f}",
+        "time-macro-f1": f"{study['time']['model']['macro_f1']:.3f}",
+        "time-log-loss": f"{study['time']['model']['log_loss']:.3f}",
+        "time-calibration-error": f"{study['time']['model']['expected_calibration_error']:.3f}",
+        "plot-balanced-accuracy": f"{study['model']['plot']['model']['balanced_accuracy']:.3f}",
+        "plot-macro-f1": f"{study['model']['plot']['model']['macro_f1']:.3f}",
+        "plot-calibration-error": f"{study['model']['plot']['model']['expected_calibration_error']:.3f}",
         "seeds-mean": f"{statistics.fmean(losses):.3f}",
         "seeds-low": f"{min(losses):.3f}",
         "seeds-high": f"{max(losses):.3f}",
+    }
+
+
+def _audit(audit: Mapping[str, Any]) -> dict[str, str]:
+    facts = audit["facts"]
+    return {
+        "movies": f"{audit['movies']:,}",
+        "r2": f"{audit['whole']['r2']:.3f}",
+        "flagged": ", ".join(audit["flagged"]) or "none",
+        **{name.replace(" ", "-"): f"{facts[name]['worth']:+.3f}" for name in ("all names", "track records", "genres")},
     }
 
 

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from benchmarks import _tables
 from benchmarks._figures import figures
+from movie_ratings.core import paths
 from movie_ratings.core.errors import UserError
 
 BENCHMARKS: Final = Path("benchmarks/results")
 METRICS: Final = Path("metrics/details")
+AUDIT: Final = Path(paths.AUDIT)
 # What the pages quote, by the name of its file.
 MEASURED: Final = (
     "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "imdb", "scale", "serving", "image",
@@ -100,6 +102,7 @@ def read(root: Path) -> dict[str, Any]:
     """The committed results, by the name of their file."""
     results = {name: _json(root / BENCHMARKS / f"{name}.json") for name in MEASURED}
     results |= {name: _json(root / METRICS / f"{name}.json") for name in COUNTED}
+    results["audit"] = _json(root / AUDIT)
     with (root / BENCHMARKS / "sweep.csv").open(encoding="utf-8", newline="") as file:
         results["sweep"] = list(csv.DictReader(file))
     return results
@@ -112,13 +115,8 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "headline": _tables.headline_table(study),
         "split": _tables.split_table(results["evaluate"], results["baseline"]),
         "sizes": _tables.sizes_table(study),
-        "time": _tables.scores_table(
-            "the model",
-            {
-                "trained on older movies": study["time"]["trained_on_older"],
-                "trained on movies of all years": study["time"]["trained_at_random"],
-            },
-        ),
+        "time": _tables.time_table(study),
+        "audit": _tables.audit_table(results["audit"]),
         "scale": _tables.scale_table(scale),
         "prediction": _tables.prediction_table(scale["prediction"], results["serving"]),
         "limits": _tables.limits_table(results["abuse"]),

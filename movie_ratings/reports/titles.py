@@ -6,6 +6,7 @@ TITLES: Final = {
     "model": "the model",
     "transformer": "its transformer alone",
     "linear": "its linear part alone",
+    "trained_at_random": "trained on films of all years",
     "majority": "majority class",
     "genre_year": "genre and decade table",
     "tfidf_logreg": "TF-IDF + logistic regression",

@@ -72,7 +72,10 @@ def served_model(tiny_model: Path, built_once: BuiltOnce) -> Path:
         from movie_ratings.training.fine_tune import fine_tune
         from tests.support.checkpoints import serve
 
-        known = {"year": 1994, "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"]}
+        known = {
+            "year": 1994, "spoken_languages": ["English"], "directors": ["A B"], "cast": ["C D"], "writers": ["E F"],
+            "companies": ["G"],
+        }  # fmt: skip
         first, *others = learnable(52)  # one of which all is known, so that the model reads every field
         rows = labelled([first | known, *others])
         train, validation = rows.slice(0, 32), rows.slice(32)

@@ -95,6 +95,12 @@ def read_params() -> dict[str, Any]:
     return found
 
 
+def write_params(raw: dict[str, Any]) -> None:
+    """Write parameters to the params.yaml of the working directory."""
+    with Path("params.yaml").open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(raw, file)
+
+
 def tiny_options(raw: dict[str, Any], tiny_model: Path, **changes: Any) -> params.Params:
     """The parameters ``raw`` with a tiny model, and with changes like train__epochs=2."""
     raw["model"]["name"] = str(tiny_model)

@@ -80,9 +80,9 @@ def test_the_command_fills_a_page_and_check_only_says_which_page_differs(
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        ((0.50, 0.52, 0.54), "+0.020 for each doubling: 0.62 at 50,000"),
-        ((0.60, 0.61, 0.63), "0.62 is reached"),
-        ((0.60, 0.59, 0.58), "0.62: no growth to extrapolate"),
+        ((0.50, 0.52, 0.54), "+0.020 for each doubling: 0.635 at 80,000"),
+        ((0.60, 0.61, 0.64), "0.635 is reached"),
+        ((0.60, 0.59, 0.58), "0.635: no growth to extrapolate"),
     ],
 )
 def test_the_learning_curve_says_how_many_movies_an_aim_needs(found: tuple[float, ...], expected: str) -> None:

@@ -102,10 +102,27 @@ def gains(study: dict[str, Any], view: str, kind: str) -> dict[str, tuple[float,
 
 
 @pytest.mark.parametrize("kind", _tables.KINDS)
-def test_with_facts_the_model_is_ahead_of_every_baseline_beyond_chance(results: dict[str, Any], kind: str) -> None:
-    assert all(low > 0 for _, low in gains(results["study-sample"], "facts", kind).values())
+def test_with_facts_the_model_is_ahead_of_every_baseline_beyond_chance_but_of_one_in_macro_f1(
+    results: dict[str, Any], kind: str
+) -> None:
+    found = gains(results["study-sample"], "facts", kind)
+    assert all(difference > 0 for difference, _ in found.values())
+    assert {name for name, (_, low) in found.items() if low <= 0} == ({"catboost"} if kind == "macro_f1" else set())
     for view in _tables.VIEWS:
         assert all(low > 0 for _, low in gains(results["study-wikidata"], view, kind).values())
+
+
+def test_the_probabilities_of_the_model_are_better_than_those_of_every_baseline(results: dict[str, Any]) -> None:
+    for view in _tables.VIEWS:
+        rows = results["study-sample"]["baselines"][view].values()
+        assert all(row["model_minus"]["log_loss"]["interval_95"][1] < 0 for row in rows)
+
+
+def test_no_fact_of_the_default_model_is_flagged(results: dict[str, Any]) -> None:
+    assert results["audit"]["flagged"] == []
+    assert results["audit"]["late"] == []
+    assert results["audit"]["facts"]["all names"]["interval_95"][0] > 0
+    assert results["audit"]["facts"]["track records"]["interval_95"][0] > 0
 
 
 def test_without_facts_only_balanced_accuracy_is_ahead_of_every_baseline_beyond_chance(results: dict[str, Any]) -> None:
@@ -126,13 +143,14 @@ def test_the_aims_that_are_reached_are_those_that_the_pages_name(results: dict[s
         for kind, aim in zip(_tables.KINDS, figures_aimed_at, strict=True)
         if results[study]["model"][view]["model"][kind] >= aim
     }
-    assert reached == {("study-sample", "facts", "macro_f1"), ("study-wikidata", "facts", "macro_f1")}
+    assert reached == {("study-wikidata", "facts", "macro_f1")}
 
 
-def test_together_the_parts_of_the_model_are_better_than_either(results: dict[str, Any]) -> None:
+def test_together_the_parts_of_the_model_are_better_than_either_but_in_macro_f1(results: dict[str, Any]) -> None:
     parts = results["study-sample"]["model"]["facts"]
-    for kind in _tables.KINDS:
-        assert parts["model"][kind] > max(parts["transformer"][kind], parts["linear"][kind])
+    kind = "balanced_accuracy"
+    assert parts["model"][kind] > max(parts["transformer"][kind], parts["linear"][kind])
+    assert parts["transformer"]["macro_f1"] < parts["model"]["macro_f1"] < parts["linear"]["macro_f1"]
     assert parts["model"]["log_loss"] < min(parts["transformer"]["log_loss"], parts["linear"]["log_loss"])
 
 

@@ -16,11 +16,11 @@ import pytest
 import transformers
 import yaml
 
-from movie_ratings.core import parquet
+from movie_ratings.core import parquet, paths
 from movie_ratings.model import checkpoint
 from movie_ratings.movies import splits
 from movie_ratings.movies.labels import CLASSES
-from movie_ratings.movies.record import MOVIE, SPLIT_OF
+from movie_ratings.movies.record import MOVIE, OUTSIDE, SPLIT_OF
 from movie_ratings.movies.text import compose
 from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
@@ -39,6 +39,7 @@ def prepare(checkpoint_folder: Path, served_folder: Path) -> None:
     places = [name for name, count in COUNTS.items() for _ in range(count)]
     parquet.write_table(Path("data/split/splits.parquet"), pa.table([movies["id"], places], schema=SPLIT_OF))
     Path("data/split/thresholds.json").write_text(json.dumps({"low": 5.0, "high": 7.0}))
+    parquet.write_table(paths.OUTSIDE, OUTSIDE.empty_table())
     for name, source in {"checkpoint": checkpoint_folder, "movie-rating": served_folder}.items():
         folder = Path("models", name)
         if not folder.exists():

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 from ruamel.yaml import YAML
 
-from movie_ratings.core import parquet
-from movie_ratings.movies.record import MOVIE, SPLIT_OF
+from movie_ratings.core import parquet, paths
+from movie_ratings.movies.record import MOVIE, OUTSIDE, SPLIT_OF
 from movie_ratings.prediction.classifier import Classifier
 from tests.support.builders import ROOT
 from tests.support.checkpoints import rows, serve
@@ -36,6 +36,7 @@ def prepare(folder: Path, raw: dict[str, Any], tiny_model: Path, count: int = 96
     parquet.write_table(folder / "data/clean/movies.parquet", movies.select(MOVIE.names))
     parquet.write_table(folder / "data/split/splits.parquet", pa.table([movies["id"], splits], schema=SPLIT_OF))
     (folder / "data/split/thresholds.json").write_text(json.dumps({"low": 5.0, "high": 7.0}))
+    parquet.write_table(folder / paths.OUTSIDE, OUTSIDE.empty_table())
     YAML().dump(raw, folder / "params.yaml")
 
 

@@ -84,7 +84,7 @@ def reading(folder: Path, *fields: str) -> Path:
     """The served folder, whose model reads these fields from now on."""
     path = folder / "movie_ratings.json"
     metadata = json.loads(path.read_text())
-    metadata["text"]["fields"] = fields
+    metadata["text"]["fields"], metadata["names"] = fields, []
     path.write_text(json.dumps(metadata))
     return folder
 

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks import _trainings, study
 from benchmarks._folds import by_film, by_time, smaller
-from movie_ratings.core import parquet
-from movie_ratings.movies.record import MOVIE
+from movie_ratings.core import parquet, paths
+from movie_ratings.movies.record import MOVIE, OUTSIDE
 from movie_ratings.params import Params
 from tests.support.builders import frame, learnable
 
@@ -25,6 +25,7 @@ def movies(workspace: Path) -> list[dict[str, Any]]:
         for n, m in enumerate(learnable(150))
     ]
     parquet.write_table("data/clean/movies.parquet", frame(*found).to_arrow().cast(MOVIE))
+    parquet.write_table(paths.OUTSIDE, OUTSIDE.empty_table())
     return found
 
 

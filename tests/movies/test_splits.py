@@ -18,7 +18,7 @@ from movie_ratings.core.rounding import rounded
 from movie_ratings.movies import splits
 from movie_ratings.movies.film import group_key, position, split_key, split_keys
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices, fit_thresholds
-from movie_ratings.movies.record import MOVIE
+from movie_ratings.movies.record import MOVIE, OUTSIDE
 from movie_ratings.movies.splits import NAMES
 from movie_ratings.params import Labels
 from stages import split
@@ -31,6 +31,7 @@ LABELS = Labels(scheme="mean_std", std=1.0, quantiles=[0.16, 0.84], fixed=[5.0, 
 @pytest.fixture
 def cleaned_folder(workspace: Path) -> Path:
     parquet.write_table("data/clean/movies.parquet", frame(*learnable(400)).to_arrow().cast(MOVIE))
+    parquet.write_table(paths.OUTSIDE, OUTSIDE.empty_table())
     (workspace / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     return workspace
 

@@ -39,9 +39,8 @@ class Fold:
 
 def by_film(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
     """Five folds by the hash of the film, or of the collection that it belongs to."""
-    keys = [split_key(movie["title"], movie["year"], movie.get("collection")) for movie in movies]
-    folds = np.array([int(position(key, "fold") * FOLDS) for key in keys])
-    held = np.array([position(key, "fold-validation") < VALIDATION for key in keys])
+    folds = np.array([int(place * FOLDS) for place in _places(movies, "fold")])
+    held = _places(movies, "fold-validation") < VALIDATION
     return [_fold(movies, (folds != n) & ~held, (folds != n) & held, folds == n, options) for n in range(FOLDS)]
 
 
@@ -51,8 +50,7 @@ def by_time(movies: list[dict[str, Any]], options: Params) -> list[Fold]:
     The last `YEARS` years are divided into `PERIODS` periods. The movies of a period are the test split of a fold. The
     movies before it are divided into training and validation by the hash of the film, as `split.by: film` does.
     """
-    keys = [split_key(movie["title"], movie["year"], movie.get("collection")) for movie in movies]
-    held = np.array([position(key, "fold-validation") < VALIDATION for key in keys])
+    held = _places(movies, "fold-validation") < VALIDATION
     years = np.array([movie["year"] or 0 for movie in movies])
     ends = years.max() - np.arange(PERIODS, -1, -1) * (YEARS // PERIODS)
     folds = []
@@ -68,6 +66,12 @@ def smaller(fold: Fold, movies: list[dict[str, Any]], share: float) -> Fold:
     keys = [group_key(movies[i]["title"], movies[i]["year"]) for i in fold.train]
     kept = fold.train[[position(key, "size") < share for key in keys]]
     return Fold(kept, fold.validation, fold.test, fold.thresholds, fold.labels)
+
+
+def _places(movies: list[dict[str, Any]], salt: str) -> Floats:
+    """The place in [0, 1) of each movie (movies,), by a hash of its film or collection."""
+    keys = [split_key(movie["title"], movie["year"], movie.get("collection")) for movie in movies]
+    return np.array([position(key, salt) for key in keys])
 
 
 def _fold(movies: list[dict[str, Any]], train: Any, held: Any, test: Any, options: Params) -> Fold:

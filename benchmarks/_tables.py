@@ -77,10 +77,7 @@ def audit_table(audit: Mapping[str, Any]) -> str:
     head = ["fact", "worth", "number of names alone", "shuffled", "flagged", "number of names in the record"]
 
     def cell(line: Mapping[str, Any] | None, gain: str = "gain") -> str:
-        if line is None:
-            return ""
-        low, high = line["interval_95"]
-        return f"{line[gain]:+.3f} ({low:+.3f} to {high:+.3f})"
+        return "" if line is None else _difference(line, gain)
 
     rows = [
         [
@@ -107,13 +104,13 @@ def gain_table(study: Mapping[str, Any]) -> str:
     if all("log_loss" in found["facts"][name] for name in names):
         head.insert(1 + len(KINDS), "log-loss")
         for name, row in zip(names, rows, strict=True):
-            row.insert(1 + len(KINDS), _loss(found["facts"][name]["log_loss"]))
+            row.insert(1 + len(KINDS), _difference(found["facts"][name]["log_loss"]))
     return _table(head, rows)
 
 
-def _loss(row: Mapping[str, Any]) -> str:
+def _difference(row: Mapping[str, Any], name: str = "difference") -> str:
     low, high = row["interval_95"]
-    return f"{row['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{row[name]:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def parts_table(study: Mapping[str, Any]) -> str:

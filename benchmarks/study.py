@@ -30,14 +30,16 @@ from movie_ratings.core.command import exit_code
 from movie_ratings.evaluation import baselines, metrics
 from movie_ratings.evaluation.ceiling import noise_ceiling
 from movie_ratings.evaluation.embeddings import embed
-from movie_ratings.model.answers import Answers
+from movie_ratings.evaluation.slices import interval_slices
+from movie_ratings.model.answers import Answers, Ratings
+from movie_ratings.model.rating import implied_ratings
 from movie_ratings.movies.labels import label_shares
 from movie_ratings.movies.record import MOVIE, OUTSIDE
 from movie_ratings.movies.release import add_year
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import PLOT, TextFormat, facts_among, without
 from movie_ratings.params import Params
-from movie_ratings.training.calibration import fit_answering
+from movie_ratings.training.calibration import Truth, fit_answering
 from movie_ratings.training.dataset import drop_fields, known_fields, vote_weights
 from movie_ratings.training.records import features, fit_records
 from movie_ratings.training.ridge import LinearData, Rated, Reads, fit_linear, fit_part
@@ -90,6 +92,7 @@ class Study:
         self.movies: list[dict[str, Any]] = self.table.to_pylist()
         self.folds = by_film(self.movies, options)
         self.facts = [*facts_among(options.text.fields), *names]
+        self.ratings: Floats = self.table["vote_average"].to_numpy()
         self.labels = np.zeros(len(self.movies), dtype=np.int64)
         for fold in self.folds:
             self.labels[fold.test] = fold.labels[fold.test]
@@ -139,14 +142,15 @@ class Study:
         whole = answered["facts"]["model"]
         shares = label_shares(self.labels)
         votes = np.array([movie["vote_count"] or 0 for movie in self.movies], dtype=np.float64)
-        ratings = np.array([movie["vote_average"] for movie in self.movies])
         return {
             "model": {view: {name: self.figures(a) for name, a in found.items()} for view, found in answered.items()},
             "perfectly_calibrated_error": metrics.perfectly_calibrated_error(whole.probabilities, 200, 0),
             "reliability": metrics.reliability(self.labels, whole.probabilities),
             "coverage": metrics.coverage(whole),
+            "decisions": metrics.decisions(whole),
+            "intervals": interval_slices(self.movies, {v: answered[v]["model"] for v in VIEWS}).to_dicts(),
             "trade_off": metrics.trade_off(self.labels, whole.probabilities, shares),
-            "noise_ceiling": noise_ceiling(ratings, votes, self.folds[0].thresholds, 0),
+            "noise_ceiling": noise_ceiling(self.ratings, votes, self.folds[0].thresholds, 0),
         }
 
     def baselines(self) -> dict[str, Any]:
@@ -223,12 +227,12 @@ class Study:
             periods.append(
                 {"until": fold.until, "years": [min(years), max(years)], "rows": len(fold.test)}
                 | {"training_rows": len(fold.train), "model": self.figures(answers)}
-                | {"trained_at_random": self.figures(_of_rows(mixed, fold.test))}
+                | {"trained_at_random": self.figures(mixed.take(fold.test))}
             )
         ours = self.pooled(folds, parts)
         rows = np.sort(np.concatenate([fold.test for fold in folds]))
         found: dict[str, Any] = {"periods": periods, "rows": len(rows), "model": self.figures(ours)}
-        found["trained_at_random"] = self.figures(_of_rows(mixed, rows))
+        found["trained_at_random"] = self.figures(mixed.take(rows))
         for name in TIMED:
             theirs = self.pooled(folds, [self.baseline(name, "facts", fold) for fold in folds])
             found[name] = self.figures(theirs) | {"model_minus": self.difference(ours, theirs)}
@@ -268,9 +272,12 @@ class Study:
         held, test = tables[view][parts, :count], tables[view][parts, count:]
         shares = label_shares(fold.labels[fold.train])
         rule = self.options.decision
-        how = fit_answering(rule.rule, rule.metric, held, fold.labels[fold.validation], shares)
+        truth = Truth(self.ratings[fold.validation], fold.thresholds, shares)
+        how = fit_answering(rule.rule, rule.metric, held, truth)
         probabilities = how.calibration.probabilities(test)
-        return Answers(fold.labels[fold.test], how.decision.classes(probabilities), probabilities)
+        rating = implied_ratings(probabilities, fold.thresholds)
+        ratings = Ratings(self.ratings[fold.test], rating, how.interval.around(rating))
+        return Answers(fold.labels[fold.test], how.decision.classes(probabilities), probabilities, ratings)
 
     def baseline(self, name: Any, view: str, fold: Fold) -> Answers:
         """A baseline's answers to the test movies of a fold."""
@@ -327,28 +334,24 @@ class Study:
     def pooled(self, folds: Sequence[Fold], parts: Sequence[Answers]) -> Answers:
         """The answers to the test movies of several folds, one of ``parts`` a fold, in the order of the movies."""
         order = np.argsort(np.concatenate([fold.test for fold in folds]))
-        joined = Answers(
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate([part.predicted for part in parts]),
-            np.concatenate([part.probabilities for part in parts]),
-        )
-        return _of_rows(joined, order)
+        return Answers.joined(parts).take(order)
 
     def figures(self, answers: Answers) -> dict[str, Any]:
         """Figures of merit with 95% intervals, by bootstrap over movies."""
         drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
-        return metrics.scores(answers) | {"interval_95": metrics.intervals(answers.labels, answers.predicted, *drawn)}
+        intervals = metrics.intervals(answers.labels, answers.predicted, *drawn)
+        if answers.ratings:
+            intervals |= metrics.rating_intervals(answers.ratings, *drawn)
+        return metrics.scores(answers) | {"interval_95": intervals}
 
     def difference(self, ours: Answers, theirs: Answers) -> dict[str, Any]:
         """The paired difference of two sets of answers to the same movies."""
         drawn = (self.options.evaluate.bootstrap, self.options.evaluate.seed)
+        assert ours.ratings is not None and theirs.ratings is not None
         return metrics.paired_difference(ours.labels, ours.predicted, theirs.predicted, *drawn) | {
-            "log_loss": metrics.paired_log_loss(ours, theirs, *drawn)
+            "log_loss": metrics.paired_log_loss(ours, theirs, *drawn),
+            "mean_absolute_error": metrics.paired_error(ours.ratings, theirs.ratings, *drawn),
         }
-
-
-def _of_rows(answers: Answers, rows: Ints) -> Answers:
-    return Answers(answers.labels[rows], answers.predicted[rows], answers.probabilities[rows])
 
 
 if __name__ == "__main__":

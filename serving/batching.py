@@ -38,10 +38,16 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of one request, and the version of the one model that made them."""
+    """The predictions of one request, with version and base rates of the one model that made them."""
 
     predictions: list[Prediction]
     version: str
+    base_rates: dict[str, float]
+
+    @classmethod
+    def of(cls, classifier: Classifier, predictions: list[Prediction]) -> "Predictions":
+        """What ``classifier`` predicted."""
+        return cls(predictions, classifier.version, classifier.base_rates)
 
 
 class _Result:
@@ -218,9 +224,7 @@ class Batcher:
         try:
             classifier = self.classifier
             predictions = iter(classifier.predict_validated(movies))
-            results = [
-                Predictions([next(predictions) for _ in request.movies], classifier.version) for request in batch
-            ]
+            results = [Predictions.of(classifier, [next(predictions) for _ in request.movies]) for request in batch]
             self._on_batch(len(movies))
         # Any error is the result of these requests; the thread must go on for the others. Native code can raise what is
         # no Exception: a panic of the tokenizer is a BaseException.
@@ -261,7 +265,7 @@ def _in_parts(
         predictions += yield from classifier.predict_in_steps(part)
         on_batch(len(part))
         yield
-    return Predictions(predictions, classifier.version)
+    return Predictions.of(classifier, predictions)
 
 
 def _answerable(error: BaseException) -> Exception:

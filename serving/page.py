@@ -18,6 +18,7 @@ from starlette.routing import Mount
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.text import NUMBERS, TEXTS
 from movie_ratings.movies.validation import ValidMovie
+from movie_ratings.prediction import wording
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explain_in_steps
 from movie_ratings.prediction.steps import Steps
@@ -148,9 +149,9 @@ def _one_movie(service: Service) -> None:
             raise Refusal(_sentence(str(error))) from None
         except BusyError:
             raise Refusal(BUSY) from None
-        label, probabilities = found.prediction
-        heading = f"## {label}\n<small>model {version}</small>"
-        return heading, probabilities, _words(found.words), _fields(found.fields)
+        prediction = found.prediction
+        heading = f"## {prediction.label}\n{wording.rating_with_interval(prediction)}\n\n<small>model {version}</small>"
+        return heading, prediction.probabilities, _words(found.words), _fields(found.fields)
 
     with gr.Row():
         with gr.Column():

@@ -43,10 +43,16 @@ def v1(service: Service) -> APIRouter:
 
     @router.post("/predict", response_model=PredictResponse, responses=REFUSALS)
     async def predict(request: PredictRequest) -> Response:
-        """Label and calibrated probabilities of each movie."""
+        """Label, calibrated probabilities and rating with its interval, of each movie."""
         movies = _validated((m.model_dump() for m in request.movies), lambda number, field: ("movies", number, field))
         found = await service.predict(movies)
-        return as_json({"predictions": [p._asdict() for p in found.predictions], "model_version": found.version})
+        return as_json(
+            {
+                "predictions": [p.decided(request.decision)._asdict() for p in found.predictions],
+                "base_rates": found.base_rates,
+                "model_version": found.version,
+            }
+        )
 
     @router.get("/model", response_model=ModelCard, responses={401: REFUSALS[401]})
     async def model() -> Response:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from movie_ratings.model.rating import HIGHEST, LOWEST
 from movie_ratings.movies.validation import RANGES, MovieError, ValidMovie, validated
+from movie_ratings.prediction.classifier import BALANCED, Decision
 
 MAX_MOVIES: Final = 128  # in a request
 MAX_COLUMNS: Final = 2_000  # movies in a request of the original's clients: their service had no limit
@@ -24,6 +26,7 @@ Names = Annotated[list[Annotated[str, Field(max_length=MAX_NAME)]], Field(max_le
 Year = Annotated[int, Field(ge=RANGES["year"][0], le=RANGES["year"][1], strict=True)]
 Minutes = Annotated[int, Field(ge=RANGES["runtime"][0], le=RANGES["runtime"][1], strict=True)]
 Dollars = Annotated[int, Field(ge=RANGES["budget"][0], le=RANGES["budget"][1], strict=True)]
+Rating = Annotated[float, Field(ge=LOWEST, le=HIGHEST)]
 Label = Literal["bad", "average", "good"]
 
 
@@ -97,6 +100,13 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     movies: Annotated[list[Movie], Field(max_length=MAX_MOVIES)]
+    decision: Annotated[
+        Decision,
+        Field(
+            description="balanced: the label weighs each probability against how rare its class is; "
+            "most_probable: the label is the class with the largest probability"
+        ),
+    ] = BALANCED
 
 
 class Probabilities(BaseModel):
@@ -108,16 +118,24 @@ class Probabilities(BaseModel):
 
 
 class MoviePrediction(BaseModel):
-    """The label weighs each probability against how rare its class is, so it need not be the most probable."""
+    """By the decision `balanced`, the label weighs each probability against how rare its class is.
+
+    The label then need not be the most probable class. The rating of four movies in five lies in `interval_80`.
+    """
 
     label: Label
     probabilities: Probabilities
+    predicted_rating: Rating
+    interval_80: Annotated[list[Rating], Field(min_length=2, max_length=2, description="its lower and upper end")]
 
 
 class PredictResponse(BaseModel):
     """A prediction for each movie, in the order of the request, all by the model of this version."""
 
     predictions: list[MoviePrediction]
+    base_rates: Annotated[
+        Probabilities, Field(description="the shares of the classes among the model's training movies")
+    ]
     model_version: str
 
 

@@ -39,7 +39,7 @@ async def predict_upload(service: Service, source: Path) -> Rated:
 
     def work(classifier: Classifier) -> Steps[Predictions]:
         predictions = yield from bulk.predict_in_steps(classifier, movies)
-        return Predictions(predictions, classifier.version)
+        return Predictions.of(classifier, predictions)
 
     table, movies, rows = await asyncio.to_thread(_read, source)
     found = await service.run(work)

@@ -64,7 +64,9 @@ def baseline() -> None:
         details[name] = scores(found.answers) | found.settings
         predicted = [CLASSES[index] for index in found.answers.predicted]
         columns = {"model": [name] * len(test), "id": tables[2]["id"], "label": tables[2]["label"]}
-        predictions.append(pa.table(columns | {"prediction": predicted}, schema=ANSWERS))
+        assert found.answers.ratings is not None  # every baseline predicts ratings
+        columns |= {"prediction": predicted, "predicted_rating": found.answers.ratings.predicted}
+        predictions.append(pa.table(columns, schema=ANSWERS))
     parquet.write_table(BASELINE_PREDICTIONS, pa.concat_tables(predictions))
     storage.write_json(BASELINE_DETAILS, rounded(details))
     for name, row in details.items():

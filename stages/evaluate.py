@@ -7,7 +7,7 @@ metrics/evaluate.json          balanced accuracy, macro-F1 and log-loss, which D
 metrics/details/evaluate.json  every score with its 95% bootstrap interval, scores of each class, the paired difference
                                to each baseline, behavioural tests and the noise ceiling
 metrics/evaluate/              tables for the plots and the report
-metrics/predictions.csv        the predicted class and the probabilities of each movie
+metrics/predictions.csv        the predicted class, the probabilities and the predicted rating of each movie
 data/evaluation/wrong.json     the most confident wrong predictions, with the texts of their movies
 """
 
@@ -51,13 +51,13 @@ def evaluate() -> None:
     train, test = splits.read("train", NEIGHBOURS), splits.read("test", pc.count_distinct(baselines["id"]).as_py())
     if test.num_rows == 0:
         raise UserError("evaluate: the test split has no rows")
-    classes = scoring.baseline_classes(baselines, test["id"].to_pylist())
+    theirs = scoring.baseline_answers(baselines, test["id"].to_pylist())
     movies, votes = test.to_pylist(), test["vote_count"].fill_null(0).to_numpy()
-    predictions = scoring.predict(classifier, movies, label_indices(test["label"].to_pylist()))
+    predictions = scoring.predict(classifier, movies)
     answers, shares = predictions.whole, label_shares(label_indices(train["label"].to_pylist()))
 
     headline = scoring.headline(predictions)
-    details = scoring.details(predictions, classes, options) | {
+    details = scoring.details(predictions, theirs, options) | {
         "answers_changed_by": changed_predictions(
             classifier, movies[:CHANGED], answers.predicted[:CHANGED], options.seed
         ),
@@ -69,7 +69,10 @@ def evaluate() -> None:
     csv_files.write_csv(PREDICTIONS, scoring.per_movie(pl.Series(test["id"]), answers), HEADLINE_DIGITS)
     mistakes = confident_mistakes(train.to_pylist(), movies, answers, classifier.metadata.text.fields)
     storage.write_json(WRONG, mistakes)
-    print(f"evaluate: balanced accuracy {headline['balanced_accuracy']:.3f}, macro-F1 {headline['macro_f1']:.3f}")
+    print(
+        f"evaluate: balanced accuracy {headline['balanced_accuracy']:.3f}, macro-F1 {headline['macro_f1']:.3f}, "
+        f"rating off by {headline['mean_absolute_error']:.2f} points on average"
+    )
 
 
 if __name__ == "__main__":

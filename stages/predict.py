@@ -1,4 +1,6 @@
-"""Predict bad, average or good for one movie from flags, or for every movie of a file.
+"""Predict a rating, and bad, average or good, for one movie from flags, or for every movie of a file.
+
+The true rating lies in the 80% interval for four movies in five.
 
 The label comes from the checkpoint's decision rule, which is fitted to find rare classes too; the probabilities are
 calibrated. The label need not have the largest probability: a movie can be labelled "good" at a probability of 0.4,
@@ -10,7 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
@@ -18,12 +20,14 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
 from movie_ratings.movies import text
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
-from movie_ratings.prediction.classifier import Classifier, Prediction
+from movie_ratings.prediction import wording
+from movie_ratings.prediction.classifier import BALANCED, Classifier, Decision, Prediction
 from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explain, strongest
 
 if TYPE_CHECKING:
     from movie_ratings.prediction.movie_table import MovieTable
 
+BAR: Final = 40  # characters of the bar of probability 1
 # What the flag of each field of `text.FIELDS` stands for. Flags of names are repeated.
 HELP: Final = {
     "title": "title of one movie",
@@ -105,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
     parser.add_argument("--json", action="store_true", help="print lines of JSON, with the model's version")
     parser.add_argument(
+        "--decision",
+        choices=get_args(Decision),
+        default=BALANCED,
+        help="balanced: the label weighs each probability against how rare its class is; most_probable: the label is "
+        "the class with the largest probability (default: %(default)s)",
+    )
+    parser.add_argument(
         "--explain", action="store_true", help="one movie: which words and fields pushed the prediction"
     )
     parser.add_argument(
@@ -119,13 +130,18 @@ def _predict_one(options: argparse.Namespace) -> None:
     classifier = Classifier.load(options.model, options.rev)
     explanation = explain(classifier, movie) if options.explain else None
     prediction = explanation.prediction if explanation else classifier.predict_validated([movie])[0]
+    prediction = prediction.decided(options.decision)
     if options.json:
         effects = {"explanation": _effects(explanation)} if explanation else {}
-        print(json.dumps({**prediction._asdict(), **effects, "version": classifier.version}))
+        known = {"base_rates": classifier.base_rates, "version": classifier.version}
+        print(json.dumps({**prediction._asdict(), **effects, **known}))
         return
-    print(prediction.label)
+    print(f"{prediction.label}: {wording.rating_with_interval(prediction)}")
     for name, probability in prediction.probabilities.items():
-        print(f"  {name:<8} {probability:.3f}  {'█' * round(40 * probability)}")
+        usual = wording.compared(name, prediction, classifier.base_rates)
+        print(f"  {name:<8} {probability:.3f}  {'█' * round(BAR * probability):<{BAR}}  {usual}")
+    if reason := wording.why_not_most_probable(prediction):
+        print(f"{reason} For the most probable class: --decision most_probable.")
     if explanation:
         print(f"What moved the probability of {prediction.label!r}, and by how much:")
         for found in [*explanation.fields, *strongest(explanation.words, 8)]:
@@ -160,23 +176,24 @@ def _predict_many(options: argparse.Namespace) -> None:
         from movie_ratings.prediction import ray_engine, revisions
 
         model = revisions.fetch(options.rev, options.model) if options.rev else options.model
-        count = ray_engine.predict(table, options.output, str(model), options.workers)
+        count = ray_engine.predict(table, options.output, str(model), options.workers, options.decision)
         _report(table)
         print(f"predict: {count:,} movies, {options.output} written")
         return
     classifier = Classifier.load(options.model, options.rev)
     if options.output:
-        count = bulk.predict_table(classifier, table, options.output)
+        count = bulk.predict_table(classifier, table, options.output, options.decision)
         _report(table)
         print(f"predict: {count:,} movies, {options.output} written")
         return
     for movies, _ in table.batches(bulk.BATCH):
-        for movie, prediction in zip(movies, classifier.predict_validated(movies), strict=True):
+        for movie, found in zip(movies, classifier.predict_validated(movies), strict=True):
+            prediction = found.decided(options.decision)
             title = text.normalise(movie.get("title") or "")
             if options.json:
                 print(json.dumps({"title": title, **prediction._asdict(), "version": classifier.version}))
             else:
-                print(f"{prediction.label:<8} {_percents(prediction)}  {title[:80]}")
+                print(f"{prediction.label:<8} {_figures(prediction)}  {title[:80]}")
     _report(table)
 
 
@@ -200,8 +217,10 @@ def _report(table: "MovieTable") -> None:
     print("\n".join(table.report.lines()), file=sys.stderr)
 
 
-def _percents(prediction: Prediction) -> str:
-    return " ".join(f"{name} {probability:4.0%}" for name, probability in prediction.probabilities.items())
+def _figures(prediction: Prediction) -> str:
+    low, high = prediction.interval_80
+    percents = " ".join(f"{name} {probability:4.0%}" for name, probability in prediction.probabilities.items())
+    return f"{prediction.predicted_rating:4.1f} ({low:.1f} to {high:.1f})  {percents}"
 
 
 if __name__ == "__main__":

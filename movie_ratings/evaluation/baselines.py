@@ -21,13 +21,14 @@ from threadpoolctl import threadpool_limits
 
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.core.errors import UserError
-from movie_ratings.model.answers import Answers
+from movie_ratings.model.answers import Answers, Ratings
 from movie_ratings.model.decision import Answering
 from movie_ratings.model.linear import logistic_scale, rating_logits
+from movie_ratings.model.rating import fit_interval, implied_ratings
 from movie_ratings.movies.labels import CLASSES, Thresholds, label_indices, label_shares
 from movie_ratings.movies.text import NUMBERS, TEXTS, compose, names, normalise, number
 from movie_ratings.params import BaselineName, Params
-from movie_ratings.training.calibration import fit_answering
+from movie_ratings.training.calibration import Truth, fit_answering
 
 MOST_DIMENSIONS: Final = 50  # of an embedding, for the trees
 ROUNDS: Final = 200  # of boosting, at most
@@ -78,6 +79,10 @@ class BaselineData:
         """The class shares of the training split, shape (classes,)."""
         return label_shares(self.labels(self.train))
 
+    def ratings(self, movies: Movies) -> Floats:
+        """Ratings (movies,), 0 to 10."""
+        return np.array([movie["rating"] for movie in movies], dtype=np.float64)
+
     def texts(self, movies: Movies) -> list[str]:
         """The texts that the transformer reads."""
         return [compose(movie, self.fields) for movie in movies]
@@ -94,26 +99,50 @@ class Baseline:
 def fit(name: BaselineName, data: BaselineData, options: Params) -> Baseline:
     """Fit the baseline ``name`` on the training split, choose its settings on validation, predict the test split.
 
+    Calibration, decision, rating and interval follow from a baseline's logits as they follow from the model's. The
+    rating of ``majority`` is the mean of the training ratings.
+
     The result is the same to the last bit with any number of processor cores.
 
     Raises:
         UserError: the package of the baseline is not installed.
     """
-    test_labels, labels, shares = data.labels(data.test), data.labels(data.validation), data.shares()
+    labels, shares = data.labels(data.validation), data.shares()
+    truth = Truth(data.ratings(data.validation), data.thresholds, shares)
     if name == "majority":
-        count = len(test_labels)
-        return Baseline(Answers(test_labels, np.full(count, shares.argmax()), np.tile(shares, (count, 1))), {})
+        return Baseline(_constant(data, shares), {})
     tried: list[tuple[float, dict[str, float], Answering, Floats]] = []
     # Each number of threads rounds a shared sum differently, and more threads are no faster here.
     with threadpool_limits(1, "blas"):
         for settings, validation, test in CANDIDATES[name](data, options):
-            answering = fit_answering(options.decision.rule, options.decision.metric, validation[None], labels, shares)
+            answering = fit_answering(options.decision.rule, options.decision.metric, validation[None], truth)
             loss = log_loss(labels, answering.calibration.probabilities(validation[None]), labels=range(len(CLASSES)))
             tried.append((loss, settings, answering, test))
     _, settings, answering, test = min(tried, key=lambda row: row[0])
     probabilities = answering.calibration.probabilities(test[None])
-    answers = Answers(test_labels, answering.decision.classes(probabilities), probabilities)
+    ratings = implied_ratings(probabilities, data.thresholds)
+    answers = Answers(
+        data.labels(data.test),
+        answering.decision.classes(probabilities),
+        probabilities,
+        Ratings(data.ratings(data.test), ratings, answering.interval.around(ratings)),
+    )
     return Baseline(answers, settings | {"decision_strength": answering.decision.strength})
+
+
+def _constant(data: BaselineData, shares: Floats) -> Answers:
+    """The most frequent class, the class shares and the mean rating of the training split for every movie."""
+    count = len(data.test)
+    mean = data.ratings(data.train).mean()
+    held = data.ratings(data.validation)
+    ratings = np.full(count, mean)
+    interval = fit_interval(held, np.full(len(held), mean)).around(ratings)
+    return Answers(
+        data.labels(data.test),
+        np.full(count, shares.argmax()),
+        np.tile(shares, (count, 1)),
+        Ratings(data.ratings(data.test), ratings, interval),
+    )
 
 
 def _genre_year(data: BaselineData, options: Params) -> Iterator[Candidate]:
@@ -151,7 +180,7 @@ def _tfidf_logreg(data: BaselineData, options: Params) -> Iterator[Candidate]:
 def _tfidf_ridge(data: BaselineData, options: Params) -> Iterator[Candidate]:
     """Ridge regression predicts the rating; class logits follow from the rating and the thresholds."""
     train, held, test = _tfidf(data)
-    ratings, expected = (np.array([movie["rating"] for movie in part]) for part in (data.train, data.validation))
+    ratings, expected = data.ratings(data.train), data.ratings(data.validation)
     for alpha in options.baseline.alphas:
         model = Ridge(alpha=alpha).fit(train, ratings)
         scale = logistic_scale(np.var(expected - model.predict(held)))

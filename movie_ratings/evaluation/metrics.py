@@ -1,4 +1,4 @@
-"""Figures of merit of a classifier: pure functions of true labels, predicted classes and probabilities."""
+"""Figures of merit of a classifier and of its ratings: pure functions of what is true and what was predicted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from sklearn.metrics import cohen_kappa_score, log_loss
 
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.model import confusion
-from movie_ratings.model.answers import Answers
+from movie_ratings.model.answers import Answers, Ratings
 from movie_ratings.model.decision import STRENGTHS, prior_corrected
 from movie_ratings.movies.labels import CLASSES
 
@@ -17,21 +17,38 @@ INDICES = list(range(len(CLASSES)))
 
 
 def scores(answers: Answers) -> dict[str, float]:
-    """Compute the scores of the predicted classes, the log-loss and the expected calibration error."""
+    """Compute the scores of the predicted classes, of the probabilities and, where there are any, of the ratings."""
     labels, predicted = answers.labels, answers.predicted
     matrix = confusion.matrix(labels, predicted)
     precision, recall, _ = confusion.class_figures(matrix)
     present = matrix.sum(axis=1) > 0
     kappa = cohen_kappa_score(labels, predicted, labels=INDICES, weights="quadratic")
-    return confusion.scores(matrix) | {
-        "macro_precision": float(precision[present].mean()),
-        "macro_recall": float(recall[present].mean()),
-        # The library returns NaN where only one class occurs and is predicted: agreement is then what chance gives.
-        "quadratic_kappa": float(np.nan_to_num(kappa)),
-        # The mean distance in classes between prediction and truth: bad predicted for good counts two.
-        "mean_absolute_class_error": float(np.abs(labels - predicted).mean()),
-        "log_loss": float(log_loss(labels, answers.probabilities, labels=INDICES)),
-        "expected_calibration_error": expected_calibration_error(labels, answers.probabilities),
+    return (
+        confusion.scores(matrix)
+        | {
+            "macro_precision": float(precision[present].mean()),
+            "macro_recall": float(recall[present].mean()),
+            # The library returns NaN where only one class occurs and is predicted: agreement is then what chance gives.
+            "quadratic_kappa": float(np.nan_to_num(kappa)),
+            # The mean distance in classes between prediction and truth: bad predicted for good counts two.
+            "mean_absolute_class_error": float(np.abs(labels - predicted).mean()),
+            "log_loss": float(log_loss(labels, answers.probabilities, labels=INDICES)),
+            "expected_calibration_error": expected_calibration_error(labels, answers.probabilities),
+        }
+        | (rating_scores(answers.ratings) if answers.ratings else {})
+    )
+
+
+def rating_scores(ratings: Ratings) -> dict[str, float]:
+    """The mean absolute error of the predicted ratings, and share and mean width of the intervals that hold the truth.
+
+    Errors and widths are in rating points.
+    """
+    low, high = ratings.intervals.T
+    return {
+        "mean_absolute_error": float(ratings.errors.mean()),
+        "interval_coverage": float(ratings.covered.mean()),
+        "interval_width": float((high - low).mean()),
     }
 
 
@@ -109,6 +126,27 @@ def intervals(labels: Ints, predicted: Ints, samples: int, seed: int) -> dict[st
     return bootstrap(len(labels), lambda drawn: class_scores(labels[drawn], predicted[drawn]), samples, seed)
 
 
+def rating_intervals(ratings: Ratings, samples: int, seed: int) -> dict[str, Any]:
+    """95% intervals of `rating_scores`, by bootstrap over the movies."""
+    low, high = ratings.intervals.T
+    columns = {
+        "mean_absolute_error": ratings.errors, "interval_coverage": ratings.covered, "interval_width": high - low
+    }  # fmt: skip
+    return bootstrap(
+        len(low), lambda drawn: {name: float(c[drawn].mean()) for name, c in columns.items()}, samples, seed
+    )
+
+
+def paired_error(ours: Ratings, theirs: Ratings, samples: int, seed: int) -> dict[str, Any]:
+    """The mean absolute error of ``ours`` minus that of ``theirs`` for the same movies, with its 95% interval.
+
+    A difference below 0 means that the ratings of ``ours`` are nearer to the truth.
+    """
+    each: Floats = ours.errors - theirs.errors
+    drawn = bootstrap(len(each), lambda some: {"error": float(each[some].mean())}, samples, seed)
+    return {"difference": float(each.mean()), "interval_95": drawn["error"]}
+
+
 def paired_difference(labels: Ints, ours: Ints, theirs: Ints, samples: int, seed: int) -> dict[str, Any]:
     """`class_scores` of the predictions ``ours`` minus those of ``theirs`` for the same movies, with 95% intervals."""
 
@@ -130,6 +168,24 @@ def paired_log_loss(ours: Answers, theirs: Answers, samples: int, seed: int) -> 
     each: Floats = second - first
     drawn = bootstrap(len(rows), lambda some: {"log_loss": float(each[some].mean())}, samples, seed)
     return {"difference": float(each.mean()), "interval_95": drawn["log_loss"]}
+
+
+def decisions(answers: Answers) -> dict[str, dict[str, Any]]:
+    """What a user asks of the two kinds of label: of the movies called so, how many are; and how many are called so.
+
+    ``balanced`` are the predicted classes, ``most_probable`` the classes with the largest probability. Beside the class
+    scores, each has the share of the movies that get each label (``called``), and the share of these that have it
+    (``right``; None where no movie gets it).
+    """
+    found = {}
+    for name, predicted in (("balanced", answers.predicted), ("most_probable", answers.probabilities.argmax(axis=1))):
+        matrix = confusion.matrix(answers.labels, predicted)
+        called, right = matrix.sum(axis=0), np.diag(matrix)
+        found[name] = confusion.scores(matrix) | {
+            "called": {c: float(n / len(predicted)) for c, n in zip(CLASSES, called, strict=True)},
+            "right": {c: float(r / n) if n else None for c, r, n in zip(CLASSES, right, called, strict=True)},
+        }
+    return found
 
 
 def coverage(answers: Answers) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Balanced accuracy by kind of movie: genre, decade, language, number of votes and length of the summary."""
+"""Balanced accuracy, and coverage of the intervals, by kind of movie: genre, decade, language, votes, length."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from movie_ratings.evaluation.metrics import class_scores, intervals
+from movie_ratings.evaluation.metrics import class_scores, intervals, rating_scores
 from movie_ratings.model.answers import Answers
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.text import names, normalise, number
@@ -44,6 +44,27 @@ def slices(movies: Sequence[Mapping[str, Any]], answers: Answers, options: Evalu
         low, high = intervals(labels, predicted, options.bootstrap, options.seed)["balanced_accuracy"]
         found.append((kind, value, len(rows), accuracy, low, high, accuracy <= CHANCE))
     return pl.DataFrame(found, schema=COLUMNS, orient="row")
+
+
+def interval_slices(movies: Sequence[Mapping[str, Any]], views: Mapping[str, Answers]) -> pl.DataFrame:
+    """The figures of the predicted ratings of all movies, and of each decade and each range of votes.
+
+    ``views`` has the predictions by what the model was given of the movies. The columns are those of
+    `metrics.rating_scores`, in rating points. Slices with fewer than 30 movies are left out.
+    """
+    members: dict[tuple[str, str], list[int]] = {("all", ""): list(range(len(movies)))}
+    for row, movie in enumerate(movies):
+        for kind, value in keys(movie):
+            if kind in ("decade", "votes"):
+                members.setdefault((kind, value), []).append(row)
+    found = []
+    for view, answers in views.items():
+        assert answers.ratings is not None
+        for (kind, value), rows in sorted(members.items()):
+            if len(rows) >= FEWEST or kind == "all":
+                scores = rating_scores(answers.ratings.take(np.array(rows)))
+                found.append({"given": view, "slice": kind, "value": value, "rows": len(rows)} | scores)
+    return pl.DataFrame(found)
 
 
 def keys(movie: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from movie_ratings.core.errors import UserError
 from movie_ratings.model.decision import Answering, Answerings, Calibration, Decision, Rule
 from movie_ratings.model.head import OUTPUTS, Head, Objective
 from movie_ratings.model.linear import read_thresholds
+from movie_ratings.model.rating import Interval
 from movie_ratings.movies.labels import CLASSES, Thresholds
 from movie_ratings.movies.text import FIELDS, FORMAT, NAMES, TextFormat
 
@@ -27,6 +28,7 @@ class Metadata:
     text: TextFormat
     head: Head
     answerings: Answerings
+    base_rates: tuple[float, ...]  # the classes' shares of the training split (classes,)
     origin: dict[str, Any]  # base model, parameters, data hashes, git revision
     names: tuple[str, ...] = ()  # the fields that the linear part reads beside those of the text
     has_records: bool = False  # whether the linear part reads track records
@@ -87,6 +89,7 @@ def _metadata(found: dict[str, Any], path: Path) -> Metadata:
             checks.finite(checks.part(head, "std", "head"), "head.std", least=0),
         ),
         answerings=Answerings(facts, plot),
+        base_rates=_shares(checks.part(found, "base_rates")),
         origin=checks.mapping(checks.part(found, "origin"), "origin"),
         # A model of before these were read has neither.
         names=checks.choices(found["names"], "names", NAMES) if found.get("names") else (),
@@ -115,7 +118,23 @@ def _answering(found: dict[str, Any], kind: str) -> Answering:
             checks.finite(strength, f"{place}.decision.strength"),
             vector(decision, f"{place}.decision", "offsets", (len(CLASSES),)),
         ),
+        _interval(checks.part(how, "interval", place), f"{place}.interval"),
     )
+
+
+def _interval(found: Any, place: str) -> Interval:
+    ends = checks.mapping(found, place)
+    low, high = (checks.finite(checks.part(ends, name, place), f"{place}.{name}") for name in ("low", "high"))
+    if not low <= high:
+        raise ValueError(f"{place}.low must not be above {place}.high, found {low:g} and {high:g}")
+    return Interval(low, high)
+
+
+def _shares(found: Any) -> tuple[float, ...]:
+    shares = checks.vector(found, "base_rates", (len(CLASSES),))
+    for place, share in enumerate(shares):
+        checks.positive(share, f"base_rates[{place}]")  # probabilities are divided by them
+    return shares
 
 
 def git_revision() -> str | None:

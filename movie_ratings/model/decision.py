@@ -1,4 +1,4 @@
-"""From logits to calibrated probabilities, and from probabilities to one class.
+"""From logits to calibrated probabilities, and from probabilities to one class and the interval of a rating.
 
 This module applies calibration and decision. `training.calibration` fits them on the validation split, and the
 checkpoint stores them.
@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from movie_ratings.core.arrays import Bools, Floats, Ints, softmax
+from movie_ratings.model.rating import Interval
 from movie_ratings.movies.text import facts_among, has
 
 Rule = Literal["argmax", "prior_corrected", "thresholds"]
@@ -65,17 +66,19 @@ def prior_corrected(strength: float, shares: Floats) -> Decision:
 
 @dataclass(frozen=True)
 class Answering:
-    """Calibration and decision for one kind of movie."""
+    """Calibration, decision and the interval of the predicted rating, for one kind of movie."""
 
     calibration: Calibration
     decision: Decision
+    interval: Interval
 
 
 @dataclass(frozen=True)
 class Answerings:
-    """Calibration and decision for movies with at least half of their facts, and for the other movies.
+    """What follows from the logits of movies with at least half of their facts, and of the other movies.
 
-    The model is less certain about movies without facts. These movies need a calibration and a decision of their own.
+    The model is less certain about movies without facts. These movies need a calibration, a decision and an interval of
+    their own.
     """
 
     facts: Answering
@@ -92,6 +95,10 @@ class Answerings:
             probabilities[rows] = how.calibration.probabilities(logits[:, rows])
             answers[rows] = how.decision.classes(probabilities[rows])
         return probabilities, answers
+
+    def intervals(self, ratings: Floats, known: Bools) -> Floats:
+        """The ends (movies, 2) of the 80% interval around each predicted rating (movies,); ``known`` as in `answer`."""
+        return np.where(known[:, None], self.facts.interval.around(ratings), self.plot.interval.around(ratings))
 
 
 ENOUGH: Final = 0.5

@@ -56,4 +56,12 @@ OUTSIDE = pa.schema(
 )
 
 # The predictions of the baselines for the test split: one row for each baseline and movie.
-ANSWERS = pa.schema([("model", pa.string()), ("id", pa.int64()), ("label", pa.string()), ("prediction", pa.string())])
+ANSWERS = pa.schema(
+    [
+        ("model", pa.string()),
+        ("id", pa.int64()),
+        ("label", pa.string()),
+        ("prediction", pa.string()),
+        ("predicted_rating", pa.float64()),
+    ]
+)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.validation import ValidMovie
-from movie_ratings.prediction.classifier import Classifier, Prediction
+from movie_ratings.prediction.classifier import BALANCED, Classifier, Decision, Prediction
 from movie_ratings.prediction.movie_table import MovieTable
 from movie_ratings.prediction.steps import Steps
 from movie_ratings.prediction.writer import Writer
@@ -16,7 +16,9 @@ from movie_ratings.prediction.writer import Writer
 BATCH: Final = 1_000
 
 
-def predict_table(classifier: Classifier, table: MovieTable, target: Path, progress: bool = True) -> int:
+def predict_table(
+    classifier: Classifier, table: MovieTable, target: Path, decision: Decision = BALANCED, progress: bool = True
+) -> int:
     """Predict every movie of ``table`` into ``target`` (CSV, JSON lines or Parquet by suffix); return their number.
 
     ``progress`` shows a bar on standard error.
@@ -31,7 +33,8 @@ def predict_table(classifier: Classifier, table: MovieTable, target: Path, progr
         tqdm(desc="predict", unit=" movies", disable=not progress) as bar,
     ):
         for batch in table.batches(BATCH):
-            writer.write(joined(batch.rows, classifier.predict_validated(batch.movies)))
+            found = classifier.predict_validated(batch.movies)
+            writer.write(joined(batch.rows, [prediction.decided(decision) for prediction in found]))
             count += len(batch.movies)
             bar.update(len(batch.movies))
     return count
@@ -74,6 +77,12 @@ def joined(rows: Sequence[Mapping[str, Any]], predictions: Sequence[Prediction])
 
 
 def columns(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as columns of the output: ``label``, ``probability_bad``, …"""
-    probabilities = {f"probability_{name}": p for name, p in prediction.probabilities.items()}
-    return {"label": prediction.label} | probabilities
+    """A prediction as columns of the output: ``label``, ``probability_bad``, …, ``predicted_rating``, …"""
+    low, high = prediction.interval_80
+    return {
+        "label": prediction.label,
+        **{f"probability_{name}": p for name, p in prediction.probabilities.items()},
+        "predicted_rating": prediction.predicted_rating,
+        "predicted_rating_low": low,
+        "predicted_rating_high": high,
+    }

@@ -2,12 +2,12 @@
 
 The label comes from the checkpoint's decision rule, which is fitted to find rare classes too; the probabilities are
 calibrated. The label need not have the largest probability: a movie can be labelled "good" at a probability of 0.4,
-because only one movie in seven is good.
+because only one movie in seven is good. `Decision` lists both kinds of label.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -20,6 +20,7 @@ from movie_ratings.model import linear as linear_part
 from movie_ratings.model.batches import by_length, pad
 from movie_ratings.model.decision import facts_known
 from movie_ratings.model.linear import LinearPart
+from movie_ratings.model.rating import implied_ratings
 from movie_ratings.movies import text
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.release import with_year
@@ -30,11 +31,33 @@ from movie_ratings.prediction.steps import PART, SIZE, Steps, finish
 TOKENS: Final = 512  # padded tokens in a batch: larger batches exceed the caches of a few cores and are slower
 
 
+# How the label follows from the probabilities: by the checkpoint's rule, which weighs each probability against how rare
+# its class is, or as the class with the largest probability.
+Decision = Literal["balanced", "most_probable"]
+BALANCED: Final[Decision] = "balanced"
+
+
 class Prediction(NamedTuple):
-    """A label and the calibrated probability of each class, worst class first."""
+    """What the model predicts of one movie.
+
+    ``label`` is the class by the checkpoint's decision rule. ``probabilities`` has the calibrated probability of each
+    class, worst class first. ``predicted_rating`` is the median of the rating's distribution, 0 to 10. The rating of
+    four movies in five lies in ``interval_80``, from its first value to its second.
+    """
 
     label: str
     probabilities: dict[str, float]
+    predicted_rating: float
+    interval_80: tuple[float, float]
+
+    @property
+    def most_probable(self) -> str:
+        """The class with the largest probability."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
+    def decided(self, decision: Decision) -> "Prediction":
+        """The prediction with the label that ``decision`` gives."""
+        return self if decision == BALANCED else self._replace(label=self.most_probable)
 
 
 class Classifier:
@@ -79,6 +102,11 @@ class Classifier:
     def version(self) -> str:
         """A hash of the model's content: twelve hexadecimal digits."""
         return self._model.version
+
+    @property
+    def base_rates(self) -> dict[str, float]:
+        """The share of each class among the training movies: the probability before anything is known of a movie."""
+        return dict(zip(CLASSES, self.metadata.base_rates, strict=True))
 
     @property
     def variant(self) -> served.Variant:
@@ -139,17 +167,24 @@ class Classifier:
             raise UserError(f"model {self.version} cannot predict (a probability is not a finite number)")
         return found
 
-    def predict(self, movies: Sequence[Mapping[str, Any]]) -> list[Prediction]:
-        """Label and probabilities of each movie: a mapping with the fields of `movie_ratings.movies.text.FIELDS`.
+    def rate(self, movies: Sequence[Mapping[str, Any]], probabilities: Floats) -> tuple[Floats, Floats]:
+        """Predicted ratings (movies,) and the ends of their 80% intervals (movies, 2), of calibrated probabilities."""
+        ratings = implied_ratings(probabilities, self.metadata.thresholds)
+        return ratings, self.metadata.answerings.intervals(ratings, facts_known(movies, self.metadata.text.fields))
 
-        A field that is absent or empty is unknown; title and summary may not both be unknown. The model reads the
-        fields that ``metadata.fields`` names and ignores all others.
+    def predict(self, movies: Sequence[Mapping[str, Any]], decision: Decision = BALANCED) -> list[Prediction]:
+        """Label, probabilities and rating of each movie.
+
+        A movie is a mapping with the fields of `movie_ratings.movies.text.FIELDS`. A field that is absent or empty is
+        unknown; title and summary may not both be unknown. The model reads the fields that ``metadata.fields`` names
+        and ignores all others.
 
         Raises:
             UserError: a movie has neither title nor summary, or a field has the wrong type; the message has the number
                 of the movie, counted from 1.
         """
-        return self.predict_validated([_numbered(movie, number) for number, movie in enumerate(movies, 1)])
+        found = self.predict_validated([_numbered(movie, number) for number, movie in enumerate(movies, 1)])
+        return [prediction.decided(decision) for prediction in found]
 
     def predict_validated(self, movies: Sequence[ValidMovie]) -> list[Prediction]:
         """As `predict`, of movies that have been checked."""
@@ -161,9 +196,11 @@ class Classifier:
             return []
         known = [with_year(movie) for movie in movies]
         probabilities, classes = self.decide(known, (yield from self.logits_in_steps(known)))
+        ratings, intervals = self.rate(known, probabilities)
+        columns = (array.tolist() for array in (classes, probabilities, ratings, intervals))
         return [
-            Prediction(CLASSES[index], dict(zip(CLASSES, map(float, row), strict=True)))
-            for index, row in zip(classes, probabilities, strict=True)
+            Prediction(CLASSES[index], dict(zip(CLASSES, row, strict=True)), rating, (low, high))
+            for index, row, rating, (low, high) in zip(*columns, strict=True)
         ]
 
 

@@ -1,4 +1,4 @@
-"""Calibration and decision of the whole model, fitted on the validation split, and its figures there."""
+"""Calibration, decision and interval of the whole model, fitted on the validation split, and its figures there."""
 
 import sys
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.model import confusion
 from movie_ratings.model.decision import Answering, Answerings
 from movie_ratings.model.linear import LinearPart
-from movie_ratings.movies.labels import CLASSES, class_indices, class_shares, label_shares
+from movie_ratings.movies.labels import CLASSES, class_shares, label_shares
 from movie_ratings.movies.text import facts_among, without
 from movie_ratings.params import Decision
-from movie_ratings.training.calibration import fit_answering, fit_calibration
+from movie_ratings.training.calibration import Truth, fit_answering, fit_calibration
 from movie_ratings.training.dataset import TrainingDataset
 from movie_ratings.training.transformer import Transformer
 
@@ -26,7 +26,7 @@ LEARNT: Final = 0.99
 def fit_answerings(
     transformer: Transformer, linear: LinearPart | None, dataset: TrainingDataset, options: Decision
 ) -> tuple[Answerings, dict[str, Any]]:
-    """Fit calibration and decision for movies with facts and for movies without; return them with their figures.
+    """Fit calibration, decision and interval for movies with facts and without; return them with their figures.
 
     The figures are those of the validation split: of the whole model with facts (``facts``) and without (``plot``), and
     of the transformer alone.
@@ -36,8 +36,9 @@ def fit_answerings(
     """
     thresholds = transformer.thresholds
     facts = [*facts_among(transformer.text.fields), *(linear.facts.names if linear else ())]
-    labels = class_indices(dataset.ratings[dataset.validation], thresholds)
     shares = class_shares(dataset.ratings[dataset.train], thresholds)
+    truth = Truth(dataset.ratings[dataset.validation], thresholds, shares)
+    labels = truth.labels
     validation = dataset.movies[len(dataset.train) :]
 
     def logits(left_out: Sequence[str]) -> Floats:
@@ -51,7 +52,7 @@ def fit_answerings(
 
     views = {"facts": logits([])}
     views["plot"] = logits(facts) if facts else views["facts"]
-    fitted = {view: fit_answering(options.rule, options.metric, found, labels, shares) for view, found in views.items()}
+    fitted = {view: fit_answering(options.rule, options.metric, found, truth) for view, found in views.items()}
     figures: dict[str, Any] = {view: _figures(how, views[view], labels) for view, how in fitted.items()}
     alone = views["facts"][:1]
     figures["transformer_alone"] = _alone(labels, fit_calibration(alone, labels).probabilities(alone))

@@ -1,6 +1,7 @@
-"""Fitting the calibration and the decision rule on the validation split."""
+"""Fitting calibration, decision rule and interval on the validation split."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
@@ -11,20 +12,44 @@ from scipy.special import log_softmax
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.model import confusion
 from movie_ratings.model.decision import STRENGTHS, Answering, Calibration, Decision, Metric, Rule, prior_corrected
+from movie_ratings.model.rating import fit_interval, implied_ratings
+from movie_ratings.movies.labels import Thresholds, class_indices
 
 OFFSETS: Final = np.linspace(0.0, 3.0, 31)
 # The weight of balanced accuracy in the score that chooses a decision; macro-F1 has the rest.
 SHARES: Final[dict[Metric, float]] = {"balanced_accuracy": 1.0, "macro_f1": 0.0, "both": 2 / 3}
 
 
-def fit_answering(rule: Rule, metric: Metric, logits: Floats, labels: Ints, shares: Floats) -> Answering:
-    """Fit calibration and decision on the validation split.
+@dataclass(frozen=True)
+class Truth:
+    """What is known of the movies of the validation split: their ratings (movies,).
 
-    ``logits`` is (models, movies, classes), ``labels`` holds the class indices (movies,) and ``shares`` the classes'
-    shares of the training split (classes,).
+    ``thresholds`` lie between the classes, and ``shares`` are the classes' shares of the training split (classes,).
     """
-    calibration = fit_calibration(logits, labels)
-    return Answering(calibration, fit_decision(rule, calibration.probabilities(logits), shares, metric))
+
+    ratings: Floats
+    thresholds: Thresholds
+    shares: Floats
+
+    @property
+    def labels(self) -> Ints:
+        """Class indices (movies,)."""
+        return class_indices(self.ratings, self.thresholds)
+
+
+def fit_answering(rule: Rule, metric: Metric, logits: Floats, truth: Truth) -> Answering:
+    """Fit calibration, decision and interval on the validation split, whose ``logits`` are (models, movies, classes).
+
+    The calibration has a handful of parameters, so that the residuals of the movies that it is fitted on are as large
+    as those of other movies.
+    """
+    calibration = fit_calibration(logits, truth.labels)
+    probabilities = calibration.probabilities(logits)
+    return Answering(
+        calibration,
+        fit_decision(rule, probabilities, truth.shares, metric),
+        fit_interval(truth.ratings, implied_ratings(probabilities, truth.thresholds)),
+    )
 
 
 def fit_calibration(logits: Floats, labels: Ints) -> Calibration:

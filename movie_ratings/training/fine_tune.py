@@ -19,6 +19,7 @@ from movie_ratings.core import processes, storage
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.head import OUTPUTS, Head
 from movie_ratings.model.linear import LinearPart
+from movie_ratings.movies.labels import class_indices, label_shares
 from movie_ratings.movies.text import LATE, TextFormat
 from movie_ratings.params import Params
 from movie_ratings.training import frozen, preflight, pretrained, trainer
@@ -76,7 +77,8 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
         "git": checkpoint.git_revision(),
     }
     records = part is not None and part.records is not None
-    metadata = checkpoint.Metadata(data.thresholds, text, head, answerings, origin, names, records)
+    shares = tuple(float(share) for share in label_shares(class_indices(ratings, data.thresholds)))
+    metadata = checkpoint.Metadata(data.thresholds, text, head, answerings, shares, origin, names, records)
     _write(output, transformer, part, metadata)
     if curves:
         with storage.whole(curves) as temporary:

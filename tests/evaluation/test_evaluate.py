@@ -15,9 +15,9 @@ from movie_ratings.evaluation import scoring
 from movie_ratings.evaluation.behaviour import CHANGES, changed_predictions
 from movie_ratings.evaluation.ceiling import noise_ceiling
 from movie_ratings.evaluation.mistakes import confident_mistakes
-from movie_ratings.evaluation.scoring import Predictions
-from movie_ratings.evaluation.slices import FEWEST, keys, slices
-from movie_ratings.model.answers import Answers
+from movie_ratings.evaluation.scoring import BaselineAnswers, Predictions
+from movie_ratings.evaluation.slices import FEWEST, interval_slices, keys, slices
+from movie_ratings.model.answers import Answers, Ratings
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.params import Evaluate
 from movie_ratings.prediction.classifier import Classifier
@@ -28,8 +28,11 @@ OPTIONS = Evaluate(bootstrap=100, seed=0)
 
 
 def answers(labels: np.ndarray, predicted: np.ndarray) -> Answers:
-    """Predictions with the probability 1 for the predicted class."""
-    return Answers(labels, predicted, np.eye(3)[predicted])
+    """Predictions with the probability 1 for the predicted class; the ratings of two neighbouring classes differ by 2."""
+    true, found = 4.0 + 2 * labels, 4.0 + 2 * predicted
+    return Answers(
+        labels, predicted, np.eye(3)[predicted], Ratings(true, found, np.stack([found - 1, found + 1], axis=1))
+    )
 
 
 def rated(true: np.ndarray, votes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -118,7 +121,8 @@ def test_the_headline_is_taken_from_the_details() -> None:
     labels = np.tile([0, 1, 2], 40)
     predicted = np.where(np.arange(120) < 60, labels, (labels + 1) % 3)
     found = predictions(labels, predicted)
-    details = scoring.details(found, {"majority": np.ones_like(labels)}, OPTIONS)
+    majority = BaselineAnswers(np.ones_like(labels), np.full(len(labels), 6.0))
+    details = scoring.details(found, {"majority": majority}, OPTIONS)
     headline = scoring.headline(found)
     assert headline.pop("plot") == {"balanced_accuracy": 1.0}
     assert headline == {name: details[name] for name in headline}
@@ -127,13 +131,38 @@ def test_the_headline_is_taken_from_the_details() -> None:
     assert details["minus_baseline"]["majority"]["difference"]["balanced_accuracy"] == pytest.approx(0.5 - 1 / 3)
     assert details["before_calibration"]["log_loss"] == pytest.approx(np.log(3))
     assert details["plot"]["accuracy"] == 1.0
+    # Half of the predictions are a class off, some of them two.
+    assert details["mean_absolute_error"] == pytest.approx(20 / 120 * 2 + 20 / 120 * 2 + 20 / 120 * 4)
+    assert details["interval_coverage"] == 0.5
+    error = details["minus_baseline"]["majority"]["mean_absolute_error"]
+    assert error["difference"] == pytest.approx(details["mean_absolute_error"] - 4 / 3)
+    assert error["interval_95"][0] < error["difference"] < error["interval_95"][1]
+    assert details["decisions"]["balanced"]["right"] == {"bad": 0.5, "average": 0.5, "good": 0.5}
+    assert details["decisions"]["most_probable"] == details["decisions"]["balanced"]
+
+
+def test_the_coverage_of_the_intervals_is_told_by_decade_and_votes() -> None:
+    labels = np.ones(4 * FEWEST, dtype=int)
+    years = np.where(np.arange(len(labels)) < FEWEST, 1985, 1995)
+    movies = [{"year": int(year), "vote_count": 500} for year in years]
+    old_ones_are_wrong = np.where(years < 1990, 2, 1)
+    found = interval_slices(movies, {"facts": answers(labels, old_ones_are_wrong), "plot": answers(labels, labels)})
+    coverage = {(r["given"], r["slice"], r["value"]): r["interval_coverage"] for r in found.to_dicts()}
+    assert coverage == {
+        ("facts", "all", ""): 0.75, ("facts", "decade", "1980s"): 0.0, ("facts", "decade", "1990s"): 1.0,
+        ("facts", "votes", "100 to 1,000"): 0.75, ("plot", "all", ""): 1.0, ("plot", "decade", "1980s"): 1.0,
+        ("plot", "decade", "1990s"): 1.0, ("plot", "votes", "100 to 1,000"): 1.0,
+    }  # fmt: skip
 
 
 def test_baselines_that_predicted_other_movies_are_refused() -> None:
-    table = pa.table({"model": ["a", "a"], "id": [1, 2], "label": ["bad"] * 2, "prediction": ["good", "bad"]})
-    assert scoring.baseline_classes(table, [1, 2])["a"].tolist() == [2, 0]
+    rows = {"model": ["a", "a"], "id": [1, 2], "label": ["bad"] * 2, "prediction": ["good", "bad"]}
+    table = pa.table(rows | {"predicted_rating": [7.5, 4.5]})
+    found = scoring.baseline_answers(table, [1, 2])["a"]
+    assert found.classes.tolist() == [2, 0]
+    assert found.ratings.tolist() == [7.5, 4.5]
     with pytest.raises(UserError, match="a predicted other movies than the test split"):
-        scoring.baseline_classes(table, [1, 3])
+        scoring.baseline_answers(table, [1, 3])
 
 
 def test_a_confident_mistake_stands_beside_the_most_similar_training_movie() -> None:

@@ -15,6 +15,7 @@ from movie_ratings.model.answers import Answers
 from movie_ratings.model.decision import Answering, Answerings, Calibration, Decision, facts_known, prior_corrected
 from movie_ratings.model.head import OUTPUTS, Head, Objective
 from movie_ratings.model.linear import rating_logits
+from movie_ratings.model.rating import Interval
 from movie_ratings.movies.labels import Thresholds
 from movie_ratings.training.calibration import SHARES, fit_calibration, fit_decision
 from movie_ratings.training.objectives import SCALE, RatingLoss, class_logits
@@ -164,13 +165,17 @@ def test_movies_with_and_without_facts_are_answered_each_in_its_way() -> None:
     known = facts_known(movies, fields)
     assert known.tolist() == [True, False, False]
     assert facts_known(movies, ("title", "summary")).tolist() == [False] * 3
-    sure = Answering(Calibration((10.0,), (0.0, 0.0, 0.0)), Decision("argmax", 0.0, (0.0, 0.0, 0.0)))
-    flat = Answering(Calibration((0.1,), (0.0, 0.0, 0.0)), Decision("thresholds", 0.0, (5.0, 0.0, 0.0)))
+    sure = Answering(Calibration((10.0,), (0.0, 0.0, 0.0)), Decision("argmax", 0.0, (0.0, 0.0, 0.0)), Interval(-1, 2))
+    flat = Answering(
+        Calibration((0.1,), (0.0, 0.0, 0.0)), Decision("thresholds", 0.0, (5.0, 0.0, 0.0)), Interval(-3, 3)
+    )
     logits = np.tile(np.array([0.0, 1.0, 0.0]), (1, 3, 1))
     probabilities, answers = Answerings(sure, flat).answer(logits, known)
     assert answers.tolist() == [1, 0, 0]
     assert probabilities[0, 1] > 0.99
     assert probabilities[1, 1] == pytest.approx(np.exp(0.1) / (2 + np.exp(0.1)))
+    ends = Answerings(sure, flat).intervals(np.array([5.0, 5.0, 9.0]), known)
+    assert ends.tolist() == [[4, 7], [2, 8], [6, 10]]
 
 
 def test_full_correction_answers_the_class_that_gains_most_over_its_share() -> None:

@@ -31,6 +31,18 @@ from movie_ratings.prediction.steps import PART, SIZE, Steps, finish
 TOKENS: Final = 512  # padded tokens in a batch: larger batches exceed the caches of a few cores and are slower
 
 
+class Comparable(NamedTuple):
+    """A rated movie of the training split that resembles a movie; ``similarity`` is at most 1.
+
+    ``rating`` is the movie's true rating, 0 to 10. It never enters a prediction.
+    """
+
+    title: str
+    year: int | None
+    rating: float
+    similarity: float
+
+
 # How the label follows from the probabilities: by the checkpoint's rule, which weighs each probability against how rare
 # its class is, or as the class with the largest probability.
 Decision = Literal["balanced", "most_probable"]

@@ -28,7 +28,7 @@ OPTIONS = Evaluate(bootstrap=100, seed=0)
 
 
 def answers(labels: np.ndarray, predicted: np.ndarray) -> Answers:
-    """Predictions with the probability 1 for the predicted class; the ratings of two neighbouring classes differ by 2."""
+    """Predictions with probability 1 for the predicted class; the ratings of neighbouring classes differ by 2."""
     true, found = 4.0 + 2 * labels, 4.0 + 2 * predicted
     return Answers(
         labels, predicted, np.eye(3)[predicted], Ratings(true, found, np.stack([found - 1, found + 1], axis=1))

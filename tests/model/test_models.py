@@ -166,9 +166,8 @@ def test_movies_with_and_without_facts_are_answered_each_in_its_way() -> None:
     assert known.tolist() == [True, False, False]
     assert facts_known(movies, ("title", "summary")).tolist() == [False] * 3
     sure = Answering(Calibration((10.0,), (0.0, 0.0, 0.0)), Decision("argmax", 0.0, (0.0, 0.0, 0.0)), Interval(-1, 2))
-    flat = Answering(
-        Calibration((0.1,), (0.0, 0.0, 0.0)), Decision("thresholds", 0.0, (5.0, 0.0, 0.0)), Interval(-3, 3)
-    )
+    offsets = Decision("thresholds", 0.0, (5.0, 0.0, 0.0))
+    flat = Answering(Calibration((0.1,), (0.0, 0.0, 0.0)), offsets, Interval(-3, 3))
     logits = np.tile(np.array([0.0, 1.0, 0.0]), (1, 3, 1))
     probabilities, answers = Answerings(sure, flat).answer(logits, known)
     assert answers.tolist() == [1, 0, 0]

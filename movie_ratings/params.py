@@ -281,6 +281,7 @@ class Export(Group):
     """What is served."""
 
     variant: Literal["auto", "fp32", "int8"]
+    comparables: Annotated[int, Field(ge=0)]
 
 
 class Evaluate(Group):

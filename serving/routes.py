@@ -43,12 +43,16 @@ def v1(service: Service) -> APIRouter:
 
     @router.post("/predict", response_model=PredictResponse, responses=REFUSALS)
     async def predict(request: PredictRequest) -> Response:
-        """Label, calibrated probabilities and rating with its interval, of each movie."""
+        """Label, calibrated probabilities and rating with its interval, of each movie; on request, similar movies."""
         movies = _validated((m.model_dump() for m in request.movies), lambda number, field: ("movies", number, field))
         found = await service.predict(movies)
+        answers = [prediction.decided(request.decision)._asdict() for prediction in found.predictions]
+        if request.comparables:
+            films = await service.run(lambda classifier: classifier.comparables_in_steps(movies))
+            answers = [a | {"comparables": [f._asdict() for f in some]} for a, some in zip(answers, films, strict=True)]
         return as_json(
             {
-                "predictions": [p.decided(request.decision)._asdict() for p in found.predictions],
+                "predictions": answers,
                 "base_rates": found.base_rates,
                 "model_version": found.version,
             }

@@ -107,6 +107,7 @@ class PredictRequest(BaseModel):
             "most_probable: the label is the class with the largest probability"
         ),
     ] = BALANCED
+    comparables: Annotated[bool, Field(description="also return rated movies that resemble each movie")] = False
 
 
 class Probabilities(BaseModel):
@@ -115,6 +116,15 @@ class Probabilities(BaseModel):
     bad: float
     average: float
     good: float
+
+
+class ComparableMovie(BaseModel):
+    """A rated movie of the training split that resembles the movie; its rating does not enter the prediction."""
+
+    title: str
+    year: int | None
+    rating: Rating
+    similarity: Annotated[float, Field(ge=0, le=1)]
 
 
 class MoviePrediction(BaseModel):
@@ -127,6 +137,9 @@ class MoviePrediction(BaseModel):
     probabilities: Probabilities
     predicted_rating: Rating
     interval_80: Annotated[list[Rating], Field(min_length=2, max_length=2, description="its lower and upper end")]
+    comparables: Annotated[
+        list[ComparableMovie] | None, Field(description="the nearest first; only where the request wants them")
+    ] = None
 
 
 class PredictResponse(BaseModel):

@@ -32,6 +32,7 @@ from movie_ratings.core.rounding import HEADLINE_DIGITS, rounded
 from movie_ratings.evaluation import scoring
 from movie_ratings.evaluation.behaviour import changed_predictions
 from movie_ratings.evaluation.ceiling import noise_ceiling
+from movie_ratings.evaluation.comparables import usefulness
 from movie_ratings.evaluation.mistakes import confident_mistakes
 from movie_ratings.movies import splits
 from movie_ratings.movies.labels import label_indices, label_shares
@@ -39,7 +40,8 @@ from movie_ratings.movies.record import ANSWERS
 from movie_ratings.prediction.classifier import Classifier
 
 CHANGED = 200  # movies of each behavioural test
-NEIGHBOURS = 50_000  # training movies, at most, among which the most similar is searched
+COMPARED = 1_000  # movies whose comparable films are looked at
+NEIGHBOURS = 50_000  # training movies, at most, among which similar ones are searched
 
 
 def evaluate() -> None:
@@ -56,18 +58,20 @@ def evaluate() -> None:
     predictions = scoring.predict(classifier, movies)
     answers, shares = predictions.whole, label_shares(label_indices(train["label"].to_pylist()))
 
+    rated = train.to_pylist()
     headline = scoring.headline(predictions)
     details = scoring.details(predictions, theirs, options) | {
         "answers_changed_by": changed_predictions(
             classifier, movies[:CHANGED], answers.predicted[:CHANGED], options.seed
         ),
+        "comparables": usefulness(rated, movies[:COMPARED], options.seed),
         "noise_ceiling": noise_ceiling(test["rating"].to_numpy(), votes, thresholds, options.seed),
     }
     storage.write_json(EVALUATE_METRICS, rounded(headline, HEADLINE_DIGITS))
     storage.write_json(EVALUATE_DETAILS, rounded(details))
     csv_files.write_folder(EVALUATE_TABLES, scoring.tables(predictions, movies, shares, options))
     csv_files.write_csv(PREDICTIONS, scoring.per_movie(pl.Series(test["id"]), answers), HEADLINE_DIGITS)
-    mistakes = confident_mistakes(train.to_pylist(), movies, answers, classifier.metadata.text.fields)
+    mistakes = confident_mistakes(rated, movies, answers)
     storage.write_json(WRONG, mistakes)
     print(
         f"evaluate: balanced accuracy {headline['balanced_accuracy']:.3f}, macro-F1 {headline['macro_f1']:.3f}, "

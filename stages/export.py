@@ -4,7 +4,7 @@ The stage makes two variants: fp32, and int8, with quantised weights and activat
 validation split as they will be served. The stage fails if a probability of fp32 differs from that of torch by more
 than 0.001. With export.variant auto, int8 is served if it predicts the class of torch for at least 99% of the movies
 and loses at most half a percentage point of balanced accuracy; else fp32 is served. metrics/details/export.json holds
-the figures of both variants.
+the figures of both variants. Movies of the training split are stored as comparable films.
 """
 
 from pathlib import Path
@@ -18,7 +18,9 @@ from movie_ratings.core.command import run_stage
 from movie_ratings.core.paths import CHECKPOINT, EXPORT_DETAILS, MODEL
 from movie_ratings.core.rounding import rounded
 from movie_ratings.evaluation.parity import Parity, choose
+from movie_ratings.model.comparables import Comparables
 from movie_ratings.movies import splits
+from movie_ratings.movies.rows import Movies
 from movie_ratings.prediction import served
 from movie_ratings.prediction.served import Variant
 from movie_ratings.training import graph
@@ -29,7 +31,10 @@ COMPARED: Final = 5_000  # validation movies, at most, that torch and both varia
 
 def export() -> None:
     options = params.load().export
-    found = export_checkpoint(Path(CHECKPOINT), Path(MODEL), splits.read("validation", COMPARED), options.variant)
+    train = splits.read("train", options.comparables) if options.comparables else None
+    films = Comparables.of(Movies(train)) if train is not None else None
+    validation = splits.read("validation", COMPARED)
+    found = export_checkpoint(Path(CHECKPOINT), Path(MODEL), validation, options.variant, films)
     storage.write_json(EXPORT_DETAILS, rounded(found))
     figures = found[found["variant"]]
     print(
@@ -39,11 +44,17 @@ def export() -> None:
 
 
 def export_checkpoint(
-    source: Path, output: Path, validation: pa.Table, variant: str, largest: int = graph.LARGEST
+    source: Path,
+    output: Path,
+    validation: pa.Table,
+    variant: str,
+    films: Comparables | None = None,
+    largest: int = graph.LARGEST,
 ) -> dict[str, Any]:
-    """Write the served folder ``output``; return the figures on ``validation``.
+    """Write the served folder ``output``, with comparable ``films`` if there are any; return its figures.
 
-    A model with more than ``largest`` bytes of weights has them in a file beside the graph.
+    The figures are those on the movies of ``validation``. A model with more than ``largest`` bytes of weights has them
+    in a file beside the graph.
 
     Raises:
         UserError: the checkpoint cannot be loaded, there is no movie to compare on, or fp32 differs from torch.
@@ -58,6 +69,8 @@ def export_checkpoint(
         with storage.whole(output) as temporary:
             folders[chosen].rename(temporary)
             served.record_validation(temporary, {"rows": found["rows"]} | figures)
+            if films is not None:
+                served.add_comparables(temporary, films)
     return {"variant": chosen, "version": served.read(output).version} | found
 
 

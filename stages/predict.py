@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("give either one movie (--title, --summary and its facts) or --input")
     if options.input and options.explain:
         parser.error("--explain is for one movie: --title, --summary and its facts")
+    if options.input and options.comparables:
+        parser.error("--comparables is for one movie: --title, --summary and its facts")
     if options.engine == "ray" and not options.output:
         parser.error("--engine ray needs --input and --output")
     if options.output and options.json:
@@ -119,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
         "--explain", action="store_true", help="one movie: which words and fields pushed the prediction"
     )
     parser.add_argument(
+        "--comparables", action="store_true", help="one movie: which rated movies of the training split resemble it"
+    )
+    parser.add_argument(
         "--engine", choices=["local", "ray"], default="local", help="ray: on a cluster, Parquet files only"
     )
     parser.add_argument("--workers", type=int, default=2, help="--engine ray: number of workers (default: %(default)s)")
@@ -131,8 +136,11 @@ def _predict_one(options: argparse.Namespace) -> None:
     explanation = explain(classifier, movie) if options.explain else None
     prediction = explanation.prediction if explanation else classifier.predict_validated([movie])[0]
     prediction = prediction.decided(options.decision)
+    films = classifier.comparables([movie])[0] if options.comparables else []
     if options.json:
-        effects = {"explanation": _effects(explanation)} if explanation else {}
+        effects: dict[str, Any] = {"explanation": _effects(explanation)} if explanation else {}
+        if options.comparables:
+            effects["comparables"] = [film._asdict() for film in films]
         known = {"base_rates": classifier.base_rates, "version": classifier.version}
         print(json.dumps({**prediction._asdict(), **effects, **known}))
         return
@@ -147,6 +155,10 @@ def _predict_one(options: argparse.Namespace) -> None:
         for found in [*explanation.fields, *strongest(explanation.words, 8)]:
             print(f"  {found.effect:+.3f}  {found.field:<16} {text.normalise(found.text)[:60]}")
         print(f"({LIMITS})")
+    if options.comparables:
+        print("Movies that resemble it, and how they were rated:" if films else "This model has no comparable movies.")
+        for film in films:
+            print(f"  {film.rating:4.1f}  {film.title[:60]}{f' ({film.year})' if film.year else ''}")
 
 
 def _movie(options: argparse.Namespace) -> ValidMovie:

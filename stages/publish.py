@@ -112,6 +112,7 @@ def make_folder(folder: Path, repository: str, licence: str) -> None:
     for name in SERVED:
         if (Path(MODEL) / name).exists():  # `served.read` has found what this model needs, and no other file
             shutil.copyfile(Path(MODEL) / name, folder / name)
+    served.leave_out_comparables(folder)  # the terms of TMDB do not let its ratings be handed on
     (folder / CARD).write_text(card_text(repository, licence, model, figures), encoding="utf-8")
     for path in folder.iterdir():
         if path.name not in FILES:

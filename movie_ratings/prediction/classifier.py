@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.paths import MODEL
-from movie_ratings.model import checkpoint
+from movie_ratings.model import checkpoint, comparables
 from movie_ratings.model import linear as linear_part
 from movie_ratings.model.batches import by_length, pad
 from movie_ratings.model.decision import facts_known
@@ -28,6 +28,7 @@ from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from movie_ratings.prediction import served
 from movie_ratings.prediction.steps import PART, SIZE, Steps, finish
 
+SIMILAR: Final = 5  # comparable films of a movie
 TOKENS: Final = 512  # padded tokens in a batch: larger batches exceed the caches of a few cores and are slower
 
 
@@ -75,8 +76,18 @@ class Prediction(NamedTuple):
 class Classifier:
     """A served model that predicts labels and probabilities; see `Classifier.load`."""
 
-    def __init__(self, session: Any, tokenizer: Tokenizer, linear: LinearPart | None, model: served.Served):
+    def __init__(
+        self,
+        session: Any,
+        tokenizer: Tokenizer,
+        linear: LinearPart | None,
+        model: served.Served,
+        folder: Path | None = None,
+    ):
         self._session, self._tokenizer, self._linear, self._model = session, tokenizer, linear, model
+        # The folder of the comparable films, which are read when they are first needed: most predictions need none.
+        self._folder = folder
+        self._films: comparables.Comparables | None = None
 
     @classmethod
     def load(cls, path: str | Path = MODEL, rev: str | None = None, threads: int = 0) -> "Classifier":
@@ -103,7 +114,8 @@ class Classifier:
         except BaseException as error:
             raise UserError(f"{path}: cannot be loaded ({first_line(error)})") from None
         _require_signature(session, f"{Path(path, served.GRAPH)}")
-        return cls(session, tokenizer, linear_part.read(path) if model.metadata.has_linear else None, model)
+        linear = linear_part.read(path) if model.metadata.has_linear else None
+        return cls(session, tokenizer, linear, model, Path(path) if model.has_comparables else None)
 
     @property
     def metadata(self) -> checkpoint.Metadata:
@@ -201,6 +213,31 @@ class Classifier:
     def predict_validated(self, movies: Sequence[ValidMovie]) -> list[Prediction]:
         """As `predict`, of movies that have been checked."""
         return finish(self.predict_in_steps(movies))
+
+    def comparables(self, movies: Sequence[ValidMovie], count: int = SIMILAR) -> list[list[Comparable]]:
+        """The rated movies of the training split that resemble each movie most, at most ``count``, nearest first.
+
+        The lists are empty if the served folder has no comparable films (``export.comparables`` is 0, or the model was
+        published).
+
+        Raises:
+            UserError: the file of comparable films cannot be read.
+        """
+        return finish(self.comparables_in_steps(movies, count))
+
+    def comparables_in_steps(self, movies: Sequence[ValidMovie], count: int = SIMILAR) -> Steps[list[list[Comparable]]]:
+        """As `comparables`, with pauses."""
+        if self._folder is None:
+            return [[] for _ in movies]
+        if self._films is None:
+            self._films = comparables.read(self._folder)
+        found = []
+        for place, movie in enumerate(movies):
+            if place % SIZE == SIZE - 1:
+                yield
+            nearest = self._films.nearest(with_year(movie), count)
+            found.append([Comparable(*self._films.films[film], similarity) for film, similarity in nearest])
+        return found
 
     def predict_in_steps(self, movies: Sequence[ValidMovie]) -> Steps[list[Prediction]]:
         """As `predict_validated`, with pauses."""

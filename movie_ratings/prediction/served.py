@@ -1,6 +1,8 @@
 """The served folder: model.onnx, tokenizer.json, linear.json, track_records.npy, and movie_ratings.json with hashes.
 
-A model over 2 GB has its weights in model.onnx.data, because a graph is one message of less than that.
+A model over 2 GB has its weights in model.onnx.data, because a graph is one message of less than that. The folder may
+hold comparable films too (comparables.parquet). No prediction depends on them, so that the version does not either: the
+folder is published without them.
 
 No file of such a folder is executed: ONNX Runtime reads the graph, and the other files are JSON. Because a folder can
 come from an untrusted place, its files are checked before they are read. The folder holds no other file than those that
@@ -20,7 +22,8 @@ from typing import Any, Final, Literal, cast, get_args
 
 from movie_ratings.core import checks, storage
 from movie_ratings.core.errors import UserError
-from movie_ratings.model import checkpoint, linear, track_records
+from movie_ratings.model import checkpoint, comparables, linear, track_records
+from movie_ratings.model.comparables import Comparables
 
 GRAPH: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"  # beside the graph of a model over 2 GB
@@ -31,6 +34,7 @@ LARGEST: Final = {
     linear.FILE: 256 << 20,
     checkpoint.FILE: 1 << 20,
     track_records.FILE: 256 << 20,
+    comparables.FILE: 64 << 20,
 }  # bytes
 LARGEST_WEIGHTS: Final = 64 << 30  # bytes of a file of weights outside the graph
 # What a folder from the Hugging Face hub holds beside the served files; no prediction reads any of it.
@@ -53,7 +57,8 @@ Variant = Literal["fp32", "int8"]
 class Served:
     """The contents of a served folder's metadata: those of the checkpoint, the variant of the graph, and the version.
 
-    ``version`` is a hash of the folder's content, that is of the metadata, which hold the hashes of the other files.
+    ``version`` is a hash of the folder's content, that is of the metadata, which hold the hashes of the other files. It
+    does not depend on the comparable films.
     """
 
     metadata: checkpoint.Metadata
@@ -62,6 +67,7 @@ class Served:
     pad_id: int
     version: str
     weights: tuple[str, ...] = ()  # files that the graph reads its weights from, in the folder
+    has_comparables: bool = False
 
 
 def write(folder: Path, source: Path, graph: Path, variant: Variant, pad_id: int, weights: Sequence[Path] = ()) -> None:
@@ -87,6 +93,22 @@ def record_validation(folder: Path, figures: dict[str, Any]) -> None:
     metadata = storage.read_json(folder / checkpoint.FILE)
     metadata["served"]["validation"] = figures
     storage.write_json(folder / checkpoint.FILE, metadata)
+
+
+def add_comparables(folder: Path, films: Comparables) -> None:
+    """Put comparable films into ``folder``."""
+    comparables.write(folder, films)
+    metadata = storage.read_json(folder / checkpoint.FILE)
+    metadata["served"]["sha256"][comparables.FILE] = storage.sha256(folder / comparables.FILE)
+    storage.write_json(folder / checkpoint.FILE, metadata)
+
+
+def leave_out_comparables(folder: Path) -> None:
+    """Remove the comparable films from ``folder``, if it has any. The version stays the same."""
+    metadata = storage.read_json(folder / checkpoint.FILE)
+    if metadata["served"]["sha256"].pop(comparables.FILE, None):
+        storage.write_json(folder / checkpoint.FILE, metadata)
+        (folder / comparables.FILE).unlink(missing_ok=True)
 
 
 def read(folder: str | Path) -> Served:
@@ -122,7 +144,7 @@ def read(folder: str | Path) -> Served:
         if storage.sha256(folder / name) != expected:
             raise UserError(f"{folder / name}: not the file that {checkpoint.FILE} names: damaged, or of another model")
     weights = tuple(name for name in hashes if name not in LARGEST)
-    return Served(metadata, cast(Variant, variant), validation, pad_id, version, weights)
+    return Served(metadata, cast(Variant, variant), validation, pad_id, version, weights, comparables.FILE in hashes)
 
 
 def _names(metadata: checkpoint.Metadata) -> list[str]:
@@ -184,4 +206,6 @@ def _check(path: Path) -> None:
 def _version(metadata: dict[str, Any]) -> str:
     """The version; a ValueError where the metadata hold a number or a text that no JSON response can hold."""
     json.dumps(metadata, ensure_ascii=False).encode()  # fails on half of a surrogate pair
+    hashes = {name: value for name, value in metadata["served"]["sha256"].items() if name != comparables.FILE}
+    metadata = metadata | {"served": metadata["served"] | {"sha256": hashes}}
     return hashlib.sha256(json.dumps(metadata, sort_keys=True, allow_nan=False).encode()).hexdigest()[:12]

@@ -26,9 +26,11 @@ def planted(fields: Sequence[str], records: Floats | None = None, **columns: Seq
 
     Nothing but ``columns`` and ``records`` (movies, features) tells the class.
     """
-    movies = labelled(
-        [movie(n, **{name: values[n % len(values)] for name, values in columns.items()}) for n in range(150)]
-    ).to_pylist()
+    found = [
+        movie(n, vote_average=4.0 + 2 * (n % 3), **{name: values[n % len(values)] for name, values in columns.items()})
+        for n in range(150)
+    ]
+    movies = labelled(found).to_pylist()
     return baselines.BaselineData(
         movies[:90],
         movies[90:120],

@@ -14,6 +14,7 @@ from movie_ratings.core.rounding import rounded
 from movie_ratings.evaluation import scoring
 from movie_ratings.evaluation.behaviour import CHANGES, changed_predictions
 from movie_ratings.evaluation.ceiling import noise_ceiling
+from movie_ratings.evaluation.comparables import usefulness
 from movie_ratings.evaluation.mistakes import confident_mistakes
 from movie_ratings.evaluation.scoring import BaselineAnswers, Predictions
 from movie_ratings.evaluation.slices import FEWEST, interval_slices, keys, slices
@@ -168,16 +169,37 @@ def test_baselines_that_predicted_other_movies_are_refused() -> None:
 def test_a_confident_mistake_stands_beside_the_most_similar_training_movie() -> None:
     train = [{"title": t, "summary": s, "genres": [], "rating": 5.0, "label": "bad"} for t, s in
              (("Sea", "a shark hunts swimmers"), ("Snow", "a skier is lost"))]  # fmt: skip
-    movies = [m | {"summary": f"another {m['summary']}"} for m in train[::-1]] + [train[0]]
+    movies = [m | {"title": f"{m['title']} 2", "summary": f"another {m['summary']}"} for m in train[::-1]] + [train[0]]
     probabilities = np.array([[0.2, 0.2, 0.6], [0.1, 0.1, 0.8], [0.9, 0.1, 0.0]])
-    found = confident_mistakes(
-        train, movies, Answers(np.zeros(3, int), np.array([2, 2, 0]), probabilities), ["summary"]
-    )
+    found = confident_mistakes(train, movies, Answers(np.zeros(3, int), np.array([2, 2, 0]), probabilities))
     assert (found["wrong"], found["of"]) == (2, 3)
-    assert [(row["title"], row["nearest"]["title"]) for row in found["shown"]] == [("Sea", "Sea"), ("Snow", "Snow")]
+    assert [(row["title"], row["nearest"]["title"]) for row in found["shown"]] == [("Sea 2", "Sea"), ("Snow 2", "Snow")]
     assert [row["probability"] for row in found["shown"]] == [0.8, 0.6]
-    right = confident_mistakes(train, movies[2:], Answers(np.zeros(1, int), np.zeros(1, int), probabilities[2:]), [])
+    right = confident_mistakes(train, movies[2:], Answers(np.zeros(1, int), np.zeros(1, int), probabilities[2:]))
     assert right == {"wrong": 0, "of": 1, "shown": []}
+
+
+def test_comparable_films_are_compared_with_films_at_random() -> None:
+    subjects = ["shark", "letter", "ship", "ghost", "duel", "bride"]
+    train = [
+        {
+            "title": f"{subject} {n}",
+            "summary": f"the {subject}",
+            "genres": [subject],
+            "keywords": [subject],
+            "rating": r,
+        }
+        for r, subject in enumerate(subjects)
+        for n in range(20)
+    ]
+    movies = [{**movie, "title": "New"} for movie in train[::10]]
+    found = usefulness(train, movies, 0)
+    assert found["comparable"] == {
+        "rating_distance": 0.0, "shared_genre": 1.0, "shared_person": 0.0, "shared_keyword": 1.0
+    }  # fmt: skip
+    assert found["random"]["shared_genre"] == pytest.approx(1 / 6, abs=0.1)
+    assert (found["random"]["rating_distance"] or 0) > 0.5
+    assert usefulness(train, [{"title": "New", "rating": 5.0}], 0)["comparable"]["shared_keyword"] is None
 
 
 def test_rounding_reaches_every_float_and_nothing_else() -> None:

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.text import FIELDS, FORMAT
+from movie_ratings.movies.validation import validated
 from movie_ratings.prediction.bulk import BATCH
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.movie_table import MovieTable
+from movie_ratings.prediction.served import leave_out_comparables
 from movie_ratings.prediction.writer import Writer
 from stages import predict
 from tests.support.builders import EVERYTHING, last_line, reading
@@ -27,17 +29,67 @@ def test_one_movie_from_flags(trained: Path, capsys: pytest.CaptureFixture[str])
     assert (
         predict.main(["--title", "Film", "--summary", "A dull noise.", "--genres", "Drama", "--genres", "Crime"]) == 0
     )
-    label, *bars = capsys.readouterr().out.splitlines()
-    assert label in ("bad", "average", "good")
-    assert [line.split()[0] for line in bars] == ["bad", "average", "good"]
-    assert sum(float(line.split()[1]) for line in bars) == pytest.approx(1, abs=2e-3)
+    classifier = Classifier.load(trained)
+    (expected,) = classifier.predict([{"title": "Film", "summary": "A dull noise.", "genres": ["Drama", "Crime"]}])
+    first, *bars = capsys.readouterr().out.splitlines()
+    low, high = expected.interval_80
+    rating = f"rating {expected.predicted_rating:.1f} of 10, 80% interval {low:.1f} to {high:.1f}"
+    assert first == f"{expected.label}: {rating}"
+    assert [line.split()[0] for line in bars[:3]] == ["bad", "average", "good"]
+    assert sum(float(line.split()[1]) for line in bars[:3]) == pytest.approx(1, abs=2e-3)
+    times = expected.probabilities["bad"] / classifier.base_rates["bad"]
+    assert bars[0].endswith(f"{times:.1f} times the usual {classifier.base_rates['bad']:.0%}")
+
+
+def test_a_label_that_is_not_the_most_probable_class_is_explained(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = trained / "movie_ratings.json"
+    metadata = json.loads(path.read_text())
+    for answering in metadata["answerings"].values():
+        answering["decision"]["offsets"] = [0.0, -50.0, 0.0]  # never average
+        answering["calibration"]["bias"] = [0.0, 9.0, 0.0]  # which is nearly sure
+    path.write_text(json.dumps(metadata))
+    movie = ["--title", "Film", "--genres", "Drama"]
+    assert predict.main(movie) == 0
+    *_, reason = capsys.readouterr().out.splitlines()
+    assert reason.startswith("The most probable class is average (")
+    assert reason.endswith("For the most probable class: --decision most_probable.")
+    assert predict.main([*movie, "--decision", "most_probable"]) == 0
+    first, *bars = capsys.readouterr().out.splitlines()
+    assert first.startswith("average: ")
+    assert len(bars) == 3
+    Path("in.csv").write_text("title,genres\nFilm,Drama\n")
+    for decision, labels in (("balanced", {"bad", "good"}), ("most_probable", {"average"})):
+        assert predict.main(["--input", "in.csv", "--output", "out.csv", "--decision", decision]) == 0
+        (row,) = csv.DictReader(Path("out.csv").read_text().splitlines())
+        assert row["label"] in labels
+
+
+def test_the_comparable_films_of_a_movie_are_printed_on_request(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    movie: dict[str, Any] = {"title": "Film", "genres": ["Drama"]}
+    flags = ["--title", "Film", "--genres", "Drama"]
+    assert predict.main([*flags, "--comparables"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    films = Classifier.load(trained).comparables([validated(movie)])[0]
+    place = lines.index("Movies that resemble it, and how they were rated:")
+    assert [line.split(maxsplit=1)[1] for line in lines[place + 1 :]] == [film.title for film in films]
+    assert predict.main([*flags, "--comparables", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["comparables"] == [film._asdict() for film in films]
+    leave_out_comparables(trained)
+    assert predict.main([*flags, "--comparables"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "This model has no comparable movies."
 
 
 def test_one_movie_as_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict.main(["--title", "Film", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    expected = Classifier.load(trained).predict([{"title": "Film"}])[0]
-    assert found == {**expected._asdict(), "version": Classifier.load(trained).version}
+    classifier = Classifier.load(trained)
+    (expected,) = classifier.predict([{"title": "Film"}])
+    known = {"base_rates": classifier.base_rates, "version": classifier.version}
+    assert found == {**expected._asdict(), "interval_80": list(expected.interval_80), **known}
 
 
 def test_each_field_that_a_model_may_read_has_a_flag(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +196,8 @@ def test_a_file_keeps_its_columns_and_gains_the_prediction(trained: Path, worksp
     assert [row["id"] for row in found] == ["0", "1", "2", "3", "4"]
     assert list(found[0]) == [
         "id", "title", "summary", "genres", "true_label", "label",
-        "probability_bad", "probability_average", "probability_good",
+        "probability_bad", "probability_average", "probability_good", "predicted_rating", "predicted_rating_low",
+        "predicted_rating_high",
     ]  # fmt: skip
     assert {row["true_label"] for row in found} == {"mine"}
     one = Classifier.load(trained).predict(movies[:1])[0]

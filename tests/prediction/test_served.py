@@ -16,9 +16,10 @@ import pytest
 
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError
-from movie_ratings.model import linear
+from movie_ratings.model import comparables, linear
+from movie_ratings.movies.validation import validated
 from movie_ratings.prediction import served
-from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.classifier import SIMILAR, Classifier
 
 MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama"]}
 
@@ -52,6 +53,14 @@ def rehash(folder: Path) -> None:
         ("answerings.plot.decision.offsets", [0, 0, 1e300], r"offsets\[2\] must be a number"),
         ("answerings.plot.decision.strength", math.nan, "NaN is no number"),
         ("answerings.plot.decision.rule", ["argmax"], "rule must be one of"),
+        (
+            "answerings.facts.interval",
+            {"low": 1.0, "high": -1.0},
+            "low must not be above answerings.facts.interval.high",
+        ),
+        ("answerings.plot.interval.high", "wide", "interval.high must be a number"),
+        ("base_rates", [0.5, 0.5], "base_rates must be a list of 3 numbers"),
+        ("base_rates", [0.5, 0.5, 0.0], r"base_rates\[2\] must be a number from 1e-09"),
         ("answerings.plot", None, "answerings.plot must be an object, found None"),
         ("origin", [], "origin must be an object"),
         ("origin.model", "\ud800", "not the metadata of a served model .*surrogates not allowed"),
@@ -270,6 +279,27 @@ def test_the_links_that_dvc_makes_are_followed(trained: Path) -> None:
     dvc("add", "--quiet", "models/movie-rating")
     assert all(path.is_symlink() for path in trained.iterdir())
     assert Classifier.load(trained).version == version
+
+
+def test_the_version_does_not_depend_on_the_comparable_films(trained: Path) -> None:
+    before = Classifier.load(trained)
+    movie = validated({"title": "Film"})
+    assert len(before.comparables([movie])[0]) == SIMILAR
+    served.leave_out_comparables(trained)
+    after = Classifier.load(trained)
+    assert after.version == before.version
+    assert after.comparables([movie]) == [[]]
+    assert after.predict([movie]) == before.predict([movie])
+    (trained / comparables.FILE).write_bytes(b"")
+    with pytest.raises(UserError, match=r"movie_ratings\.json does not name this file"):
+        Classifier.load(trained)
+
+
+def test_changed_comparable_films_are_refused(trained: Path) -> None:
+    path = trained / comparables.FILE
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(UserError, match=r"comparables\.parquet: not the file that movie_ratings\.json names"):
+        Classifier.load(trained)
 
 
 def test_a_folder_from_anywhere_runs_nothing(trained: Path) -> None:

@@ -61,7 +61,30 @@ def test_predictions_are_those_of_the_classifier(server: Server, served_model: P
     for found, expected in zip(answer["predictions"], classifier.predict(movies), strict=True):
         assert found["label"] == expected.label
         assert found["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+        assert found["predicted_rating"] == pytest.approx(expected.predicted_rating, abs=1e-4)
+        assert found["interval_80"] == pytest.approx(list(expected.interval_80), abs=1e-4)
+        assert "comparables" not in found
+    assert answer["base_rates"] == classifier.base_rates
     assert server.ask("POST", "/v1/predict", {"movies": []})[1]["predictions"] == []
+
+
+def test_a_request_chooses_how_the_label_is_decided(server: Server) -> None:
+    movies = [MOVIE, {"title": "Film 2", "summary": "A dull noise."}]
+    for decision in ("balanced", "most_probable"):
+        _, answer, _ = server.ask("POST", "/v1/predict", {"movies": movies, "decision": decision})
+        for found in answer["predictions"]:
+            probable = max(found["probabilities"], key=found["probabilities"].get)
+            assert decision == "balanced" or found["label"] == probable
+    status, answer, _ = server.ask("POST", "/v1/predict", {"movies": movies, "decision": "best"})
+    assert (status, answer["faults"][0]["field"]) == (422, "decision")
+
+
+def test_a_request_for_comparable_films_gets_those_of_the_classifier(server: Server, served_model: Path) -> None:
+    status, answer, _ = server.ask("POST", "/v1/predict", {"movies": [MOVIE, {"title": "B"}], "comparables": True})
+    assert status == 200
+    expected = Classifier.load(served_model).comparables([validated(MOVIE), validated({"title": "B"})])
+    for found, films in zip(answer["predictions"], expected, strict=True):
+        assert found["comparables"] == [film._asdict() for film in films]
 
 
 def test_what_is_known_about_the_model(server: Server, served_model: Path) -> None:
@@ -210,6 +233,7 @@ class Slow:
 
     def __init__(self, classifier: Classifier):
         self._classifier, self.sizes, self.may_go = classifier, list[int](), threading.Event()
+        self.base_rates = classifier.base_rates
 
     def predict_validated(self, movies: list[Any]) -> Any:
         self.may_go.wait(10)

@@ -73,6 +73,8 @@ def test_a_dry_run_shows_the_folder(project: Path, capsys: pytest.CaptureFixture
         assert name in out
     assert "nothing was pushed" in out
     assert Classifier.load(folder).version == Classifier.load().version
+    assert (project / "models/movie-rating/comparables.parquet").is_file()
+    assert not (folder / "comparables.parquet").exists()  # the terms of TMDB
 
     card = (folder / "README.md").read_text()
     found = json.loads((ROOT / "metrics/details/evaluate.json").read_text())

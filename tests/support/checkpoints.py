@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from movie_ratings.model.comparables import Comparables
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE
 from movie_ratings.params import Params
@@ -128,5 +129,6 @@ def run(options: Params, folder: Path, count: int = 32, validation: pa.Table | N
 def serve(checkpoint: Path, variant: str = "fp32", largest: int = graph.LARGEST) -> Path:
     """The served folder of a checkpoint, beside it; more than ``largest`` bytes of weights are outside the graph."""
     served = checkpoint.parent / "movie-rating"
-    export_checkpoint(checkpoint, served, labelled(learnable(40)), variant, largest)
+    rows = labelled(learnable(40))
+    export_checkpoint(checkpoint, served, rows, variant, Comparables.of(rows.to_pylist()), largest)
     return served

@@ -32,6 +32,7 @@ def write(path: str) -> None:
         classes=CLASSES,
         titles=TITLES,
         slices=tables["slices"],
+        intervals=tables["intervals"],
         audit=storage.read_json(paths.AUDIT),
         wrong=storage.read_json(paths.WRONG),
         studies=[_study(path) for path in paths.STUDIES],

@@ -37,7 +37,7 @@ def study_table(study: Mapping[str, Any]) -> str:
         [TITLES[name], *(_with_interval(views[view][name], kind) for view in VIEWS for kind in KINDS)]
         for name in views["facts"]
     ]
-    return _table([f"{study['source']} source, {study['rows']:,} movies", *_both_views()], rows)
+    return markdown([f"{study['source']} source, {study['rows']:,} movies", *_both_views()], rows)
 
 
 def headline_table(study: Mapping[str, Any]) -> str:
@@ -54,7 +54,7 @@ def headline_table(study: Mapping[str, Any]) -> str:
         ]
         for name, row in rows.items()
     ]
-    return _table(head, cells)
+    return markdown(head, cells)
 
 
 def time_table(study: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def audit_table(audit: Mapping[str, Any]) -> str:
     head = ["fact", "worth", "number of names alone", "shuffled", "flagged", "number of names in the record"]
 
     def cell(line: Mapping[str, Any] | None, gain: str = "gain") -> str:
-        return "" if line is None else _difference(line, gain)
+        return "" if line is None else difference(line, gain)
 
     rows = [
         [
@@ -90,7 +90,7 @@ def audit_table(audit: Mapping[str, Any]) -> str:
         ]
         for name, fact in audit["facts"].items()
     ]
-    return _table(head, rows)
+    return markdown(head, rows)
 
 
 def gain_table(study: Mapping[str, Any]) -> str:
@@ -104,11 +104,12 @@ def gain_table(study: Mapping[str, Any]) -> str:
     if all("log_loss" in found["facts"][name] for name in names):
         head.insert(1 + len(KINDS), "log-loss")
         for name, row in zip(names, rows, strict=True):
-            row.insert(1 + len(KINDS), _difference(found["facts"][name]["log_loss"]))
-    return _table(head, rows)
+            row.insert(1 + len(KINDS), difference(found["facts"][name]["log_loss"]))
+    return markdown(head, rows)
 
 
-def _difference(row: Mapping[str, Any], name: str = "difference") -> str:
+def difference(row: Mapping[str, Any], name: str = "difference") -> str:
+    """A paired difference with its interval."""
     low, high = row["interval_95"]
     return f"{row[name]:+.3f} ({low:+.3f} to {high:+.3f})"
 
@@ -125,12 +126,12 @@ def parts_table(study: Mapping[str, Any]) -> str:
         ]
         for name, row in study["model"]["facts"].items()
     ]
-    return _table(head, rows)
+    return markdown(head, rows)
 
 
 def scores_table(head: str, rows: Mapping[str, Any]) -> str:
     """Balanced accuracy, macro-F1 and log-loss of anything, a line each; ``head`` names what a line is."""
-    return _table(
+    return markdown(
         [head, *COLUMNS, "log-loss"],
         [
             [name, *(_with_interval(row, kind) for kind in KINDS), f"{row['log_loss']:.3f}"]
@@ -149,7 +150,7 @@ def sizes_table(study: Mapping[str, Any]) -> str:
     needed = [
         _needed(sizes, view, kind, aim) for view, aims in AIMS.items() for kind, aim in zip(KINDS, aims, strict=True)
     ]
-    return _table(["training movies", *_both_views()], [*rows, ["extrapolated", *needed]])
+    return markdown(["training movies", *_both_views()], [*rows, ["extrapolated", *needed]])
 
 
 def _needed(sizes: Sequence[Mapping[str, Any]], view: str, kind: str, aim: float) -> str:
@@ -177,7 +178,7 @@ def scale_table(found: Mapping[str, Any]) -> str:
 
     columns = [found["stages"][str(size)] for size in sizes] + [{stage: extrapolated(stage) for stage in large}]
     cells = [[stage, *(_cost(column[stage]) for column in columns)] for stage in large]
-    return _table(["", *(f"{size:,} movies" for size in sizes), f"{further:,}, extrapolated"], cells)
+    return markdown(["", *(f"{size:,} movies" for size in sizes), f"{further:,}, extrapolated"], cells)
 
 
 def prediction_table(measured: Mapping[str, Any], serving: Mapping[str, Any]) -> str:
@@ -190,7 +191,7 @@ def prediction_table(measured: Mapping[str, Any], serving: Mapping[str, Any]) ->
         found = measured.get(str(movies))
         cost = f"{found['seconds']:,.0f} s, {found['megabytes']:,.0f} MB" if found else "not measured"
         rows.append([f"{movies:,}", cost, f"{movies / rate / 60:,.0f} min", f"{movies / rate / 60 / 20:,.0f} min"])
-    return _table(head, rows)
+    return markdown(head, rows)
 
 
 def sweep_table(rows: Sequence[Mapping[str, str]]) -> str:
@@ -199,7 +200,7 @@ def sweep_table(rows: Sequence[Mapping[str, str]]) -> str:
     ranked = sorted((row for row in rows if row["Experiment"]), key=lambda row: -float(row[SCORE]))
     names = [name for name in ranked[0] if name.startswith(("train.", "text."))]
     cells = [[*(row[name] for name in names), *(f"{float(row[name]):.3f}" for name in MEASURED)] for row in ranked]
-    return _table([*(f"`{name}`" for name in names), *MEASURED.values()], cells)
+    return markdown([*(f"`{name}`" for name in names), *MEASURED.values()], cells)
 
 
 def _cost(figures: Mapping[str, float]) -> str:
@@ -233,7 +234,7 @@ def limits_table(found: Mapping[str, Any]) -> str:
         [what, f"{limit:,.0f} {unit}".strip(), f"{measured[name]:,.{int(unit == 's')}f} {unit}".strip(), beyond]
         for what, (limit, name, unit, beyond) in promised.items()
     ]
-    return _table(["limit", "promised", "measured", "beyond it"], rows)
+    return markdown(["limit", "promised", "measured", "beyond it"], rows)
 
 
 def abuse_table(found: Mapping[str, Any]) -> str:
@@ -249,7 +250,7 @@ def abuse_table(found: Mapping[str, Any]) -> str:
         ],
         ["time from SIGTERM to the end", f"{aims['stop_seconds']:.0f} s", f"{attack['stop_seconds']:.1f} s"],
     ]
-    return _table(["under all attacks at once", "promised", "measured"], rows)
+    return markdown(["under all attacks at once", "promised", "measured"], rows)
 
 
 def split_table(evaluated: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:
@@ -266,7 +267,7 @@ def split_table(evaluated: Mapping[str, Any], baselines: Mapping[str, Any]) -> s
         ]
         for name, row in named.items()
     ]
-    return _table(head, rows)
+    return markdown(head, rows)
 
 
 def _with_interval(row: Mapping[str, Any], kind: str, sign: str = "") -> str:
@@ -275,7 +276,8 @@ def _with_interval(row: Mapping[str, Any], kind: str, sign: str = "") -> str:
     return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table of Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

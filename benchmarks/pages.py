@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _tables
+from benchmarks import _rating_tables, _tables
 from benchmarks._figures import figures
 from movie_ratings.core import paths
 from movie_ratings.core.errors import UserError
@@ -122,6 +122,10 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "limits": _tables.limits_table(results["abuse"]),
         "abuse": _tables.abuse_table(results["abuse"]),
         "sweep": _tables.sweep_table(results["sweep"]),
+        "errors": _rating_tables.errors_table(study),
+        "intervals": _rating_tables.intervals_table(study),
+        "decisions": _rating_tables.decisions_table(study),
+        "comparables": _rating_tables.comparables_table(results["evaluate"]),
     }
     for source in ("sample", "wikidata"):
         found = results[f"study-{source}"]

@@ -208,3 +208,18 @@ def test_a_link_an_anchor_a_path_and_a_module_that_do_not_exist_are_each_reporte
         "README.md: names the module tests.none, which does not exist",
         "docs/a.md: links to ../README.md#cellar, but no heading has this anchor",
     ]
+
+
+def test_four_ratings_in_five_lie_in_their_interval(results: dict[str, Any]) -> None:
+    found = {row["given"]: row for row in results["study-sample"]["intervals"] if row["slice"] == "all"}
+    assert len(found) == 2
+    assert all(0.77 <= row["interval_coverage"] <= 0.83 for row in found.values())
+
+
+def test_the_ratings_are_nearer_to_the_truth_than_those_of_every_baseline(results: dict[str, Any]) -> None:
+    study = results["study-sample"]
+    for view in _tables.VIEWS:
+        rows = study["baselines"][view]
+        assert all(row["model_minus"]["mean_absolute_error"]["interval_95"][1] < 0 for row in rows.values())
+    error = study["model"]["facts"]["model"]["mean_absolute_error"]
+    assert error <= 0.85 * study["baselines"]["facts"]["majority"]["mean_absolute_error"]

@@ -50,6 +50,9 @@ def _study(study: Mapping[str, Any]) -> dict[str, str]:
     losses = [row["log_loss"] for seed, row in study["seeds"].items() if seed != "folds"]
     return {
         "rows": f"{study['rows']:,}",
+        "error": f"{model['model']['mean_absolute_error']:.2f}",
+        "mean-error": f"{study['baselines']['facts']['majority']['mean_absolute_error']:.2f}",
+        "covered": f"{model['model']['interval_coverage']:.0%}",
         "recall": f"{model['model']['balanced_accuracy']:.0%}",
         "balanced-accuracy": f"{model['model']['balanced_accuracy']:.3f}",
         "macro-f1": f"{model['model']['macro_f1']:.3f}",

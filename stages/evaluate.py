@@ -75,7 +75,7 @@ def evaluate() -> None:
     storage.write_json(WRONG, mistakes)
     print(
         f"evaluate: balanced accuracy {headline['balanced_accuracy']:.3f}, macro-F1 {headline['macro_f1']:.3f}, "
-        f"rating off by {headline['mean_absolute_error']:.2f} points on average"
+        f"rating off by {details['mean_absolute_error']:.2f} points on average"
     )
 
 

@@ -21,7 +21,7 @@ from movie_ratings.movies.text import facts_among, without
 from movie_ratings.params import Evaluate
 from movie_ratings.prediction.classifier import Classifier
 
-HEADLINE: Final = ("balanced_accuracy", "macro_f1", "log_loss", "mean_absolute_error")
+HEADLINE: Final = ("balanced_accuracy", "macro_f1", "log_loss")
 
 
 @dataclass(frozen=True)

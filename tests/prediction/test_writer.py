@@ -115,7 +115,8 @@ def test_a_result_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path
     with pytest.raises(ZeroDivisionError), Writer(path) as writer:
         writer.write(ROWS)
         raise ZeroDivisionError
-    gc.collect()
+    if suffix == ".xlsx":
+        gc.collect()  # the library could write as its objects are deleted
     assert [place.name for place in tmp_path.iterdir()] == [path.name]
     assert path.read_bytes() == b"old"
 
@@ -127,7 +128,8 @@ def test_a_full_disk_is_one_line_with_the_name_of_the_file(tmp_path: Path, suffi
     rows = [{"a": "".join(texts.choices(string.printable, k=500)), "n": n} for n in range(200)]
     with pytest.raises(UserError, match=rf"^{path}: File too large$"), largest_file(20_000), Writer(path) as writer:
         writer.write(rows)
-    gc.collect()
+    if suffix == ".xlsx":
+        gc.collect()  # the library could write as its objects are deleted
     assert list(tmp_path.iterdir()) == []
 
 

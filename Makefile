@@ -6,7 +6,7 @@ WORKERS ?= 2
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all repro test test-fast check lint fmt constraints wheel study benchmark
+.PHONY: help setup setup-all repro test test-fast check lint fmt constraints wheel notebook study benchmark
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ constraints: setup  ## pin what the requirements need in constraints.txt; UV_ARG
 
 wheel: setup  ## build the wheel of movie_ratings and serving in dist/
 	pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+notebook: setup  ## run docs/notebook.ipynb, which reads the outputs of repro, and store its tables and pictures in it
+	python -m benchmarks.notebook
 
 study: setup  ## compare model and baselines over five folds, hours: benchmarks/results/study-*.json
 	dvc repro clean

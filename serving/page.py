@@ -227,7 +227,7 @@ def _many_movies(service: Service, uploads: UploadFolder) -> None:
     gr.Markdown(
         "A table (CSV, TSV, JSON, Excel or Parquet) with a title or a summary of each movie, and what else is known: "
         "genres, year, runtime, languages, countries, companies, budget, directors, cast and crew. The answers are "
-        "added to it, and you see which columns were read."
+        "added to it, in its own format, and you see which columns were read."
     )
     upload = gr.File(label="Table", file_types=list(SUFFIXES))
     button = gr.Button("Predict all", variant="primary")

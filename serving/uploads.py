@@ -16,8 +16,8 @@ from serving.batching import Predictions
 from serving.service import Service
 
 ROWS: Final = 2_000  # in a table: half a minute of predictions
-# The formats that the page takes. Archives are left out: their tables are unpacked without a bound.
-SUFFIXES: Final = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
+# The page takes the formats that it can give back. Archives are left out: their tables are unpacked without a bound.
+SUFFIXES: Final = FORMATS
 
 
 class Rated(NamedTuple):
@@ -44,7 +44,7 @@ async def predict_upload(service: Service, source: Path) -> Rated:
     table, movies, rows = await asyncio.to_thread(_read, source)
     found = await service.run(work)
     # In the folder of the upload, which the page deletes after a day.
-    target = source.with_name(f"rated-{source.stem}{source.suffix if source.suffix in FORMATS else '.csv'}")
+    target = source.with_name(f"rated-{source.stem}{source.suffix.lower()}")
     await asyncio.to_thread(_write, table, target, bulk.joined(rows, found.predictions))
     return Rated(target, found, table.report.lines())
 

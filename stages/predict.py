@@ -105,7 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         "--encoding", default="auto", help="of --input, if it is text, such as cp1250 (default: detected)"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="file to write: .csv, .jsonl or .parquet (default: print)"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="file to write: .csv, .tsv, .json, .jsonl, .parquet or .xlsx (default: print)",
     )
     parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
     parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
@@ -211,13 +214,13 @@ def _predict_many(options: argparse.Namespace) -> None:
 
 def _columns(given: Sequence[str]) -> dict[str, Any]:
     """The mapping of ``--column``: a field's column, its columns if the flag is repeated, or None."""
-    from movie_ratings.prediction.movie_table import FIELDS
+    from movie_ratings.prediction.movie_table import FIELDS, field_of
 
     mapping: dict[str, Any] = {}
     for each in given:
-        field, equals, column = each.partition("=")
-        field = "release_date" if field == "year" else field
-        if not equals or field not in FIELDS.names:
+        name, equals, column = each.partition("=")
+        field = field_of(name)
+        if not equals or field is None:
             expected = ", ".join(FIELDS.names)
             raise UserError(f"--column {each}: expected FIELD=COLUMN, where FIELD is one of {expected}")
         mapping[field] = [*(mapping.get(field) or []), column] if column else None

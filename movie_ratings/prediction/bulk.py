@@ -19,7 +19,7 @@ BATCH: Final = 1_000
 def predict_table(
     classifier: Classifier, table: MovieTable, target: Path, decision: Decision = BALANCED, progress: bool = True
 ) -> int:
-    """Predict every movie of ``table`` into ``target`` (CSV, JSON lines or Parquet by suffix); return their number.
+    """Predict every movie of ``table`` into ``target``, in the format of its suffix; return their number.
 
     ``progress`` shows a bar on standard error.
 

@@ -7,7 +7,7 @@ because only one movie in seven is good. `Decision` lists both kinds of label.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -27,6 +27,9 @@ from movie_ratings.movies.release import with_year
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from movie_ratings.prediction import served
 from movie_ratings.prediction.steps import PART, SIZE, Steps, finish
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIMILAR: Final = 5  # comparable films of a movie
 TOKENS: Final = 512  # padded tokens in a batch: larger batches exceed the caches of a few cores and are slower
@@ -209,6 +212,29 @@ class Classifier:
         """
         found = self.predict_validated([_numbered(movie, number) for number, movie in enumerate(movies, 1)])
         return [prediction.decided(decision) for prediction in found]
+
+    def predict_frame(
+        self, frame: "pd.DataFrame", decision: Decision = BALANCED, mapping: Mapping[str, Any] | None = None
+    ) -> "pd.DataFrame":
+        """Label, probabilities and rating of the movie in each row of a pandas DataFrame, with the frame's index.
+
+        The columns of ``frame`` are recognised by their names, and its cells are read, as those of a file are: lists,
+        dates, runtimes and budgets in many spellings. ``mapping`` has the columns of fields whose columns have other
+        names, such as ``{"title": "Name", "cast": ["Star 1", "Star 2"], "genres": None}``; None: no column has the
+        field. The frame itself is not changed.
+
+        The result has the columns ``label``, ``probability_bad``, ``probability_average``, ``probability_good``,
+        ``predicted_rating`` (0 to 10), ``predicted_rating_low`` and ``predicted_rating_high`` (the 80% interval). Its
+        ``attrs`` say which columns were read: ``read`` has the columns of each field, ``not_read`` all others. A value
+        that cannot be read counts as not known, and a UserWarning names its field and its row.
+
+        Raises:
+            UserError: pandas is not installed, the frame has no column for a title or a summary, or a row holds no
+                movie; the message names the column, or the label of the row.
+        """
+        from movie_ratings.prediction import frames  # pyarrow, which a single prediction does not need
+
+        return frames.predict_frame(self, frame, decision, mapping or {})
 
     def predict_validated(self, movies: Sequence[ValidMovie]) -> list[Prediction]:
         """As `predict`, of movies that have been checked."""

@@ -1,7 +1,7 @@
 """The movies of a table, a batch at a time: the reader of fetch, with no tolerance for broken rows."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,6 +21,42 @@ FIELDS: Final = Fields(
     names=tuple("release_date" if field == "year" else field for field in text.FIELDS),
     needed=(("title", "summary"),),
 )
+
+
+def field_of(name: str) -> str | None:
+    """The field of the movie record that a person means by ``name``: a year is in the release date. None for no field.
+
+    The keys of a mapping of columns are such fields.
+    """
+    field = "release_date" if name == "year" else name
+    return field if field in FIELDS.names else None
+
+
+def reading_of(mapping: Mapping[str, Any], parameter: str) -> Options:
+    """How a table is read for predictions; see `Options`."""
+    return Options("predict", FIELDS, mapping, parameter)
+
+
+def read_movies(reader: Reader, chunk: Chunk, report: TableReport, place: Callable[[int], str]) -> list[ValidMovie]:
+    """The movies of a chunk that has no broken rows; ``report`` counts its rows.
+
+    ``place`` gives the place of a row in messages, of its line or number.
+
+    Raises:
+        UserError: a row holds no movie, or a value that no movie has; the message names the row.
+    """
+    found, broken = reader.convert(chunk)
+    if broken:
+        raise UserError(f"{place(broken[0].line)}: {broken[0].reason}")
+    report.add(chunk, found, 0)
+    movies = []
+    for number, record in enumerate(found.movies.select(FIELDS.names).to_pylist()):
+        released = record.pop("release_date")
+        try:
+            movies.append(validated(record | {"year": released and released.year}))
+        except MovieError as error:
+            raise error.at(place(chunk.lines()[number])) from None
+    return movies
 
 
 class Batch(NamedTuple):
@@ -62,7 +98,7 @@ class MovieTable:
         if len(found) > 1:
             raise UserError(f"{name or path}: {len(found)} tables; name one of them, such as {found[0]}")
         self._table = replace(found[0], name=name, keeps_rows=True, size=SMALL)
-        self._reader = Reader(self._table, Options("predict", FIELDS, mapping or {}, parameter))
+        self._reader = Reader(self._table, reading_of(mapping or {}, parameter))
         self.report: TableReport = self._reader.report()
         self.columns = self._reader.names
         with reading(self._table):
@@ -77,7 +113,12 @@ class MovieTable:
 
     @property
     def types(self) -> dict[str, pa.DataType]:
-        """The Arrow types of the columns, for formats that have types."""
+        """The Arrow types of the columns, as far as the columns of the format have types, for outputs that need them.
+
+        All columns of a sheet are texts: a column may hold a number in one row and a text in the next.
+        """
+        if self._table.is_workbook:
+            return dict.fromkeys(self.columns, pa.string())
         return self._table.types()
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -106,30 +147,17 @@ class MovieTable:
             UserError: as `batches`.
         """
         report = self._reader.report()
-        return self._movies(Chunk(rows, lambda: range(first, first + len(rows))), report), report
+        chunk = Chunk(rows, lambda: range(first, first + len(rows)))
+        return read_movies(self._reader, chunk, report, self.place), report
 
     def _batch(self, chunk: Chunk) -> Batch:
-        movies = self._movies(chunk, self.report)
+        movies = read_movies(self._reader, chunk, self.report, self.place)
         try:
             rows = chunk.rows.to_pylist() if chunk.given is None else chunk.given
         # Of typed columns: a text that is not UTF-8, a time beyond Python's calendar.
         except (ValueError, OverflowError, pa.ArrowException) as error:
             raise UserError(f"{self._table}: a column that cannot be read ({first_line(error)})") from None
         return Batch(movies, [{name: row.get(name) for name in self.columns} for row in rows])
-
-    def _movies(self, chunk: Chunk, report: TableReport) -> list[ValidMovie]:
-        found, broken = self._reader.convert(chunk)
-        if broken:
-            raise UserError(f"{self.place(broken[0].line)}: {broken[0].reason}")
-        report.add(chunk, found, 0)
-        movies = []
-        for number, record in enumerate(found.movies.select(FIELDS.names).to_pylist()):
-            released = record.pop("release_date")
-            try:
-                movies.append(validated(record | {"year": released and released.year}))
-            except MovieError as error:
-                raise error.at(self.place(chunk.lines()[number])) from None
-        return movies
 
 
 def _sliced(chunk: Chunk, first: int, size: int) -> Chunk:

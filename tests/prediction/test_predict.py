@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -264,6 +265,22 @@ def test_a_number_too_large_for_parquet_is_one_line(trained: Path, capsys: pytes
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: out.parquet: a column has values of different")
 
 
+def test_a_missing_name_among_others_is_no_name(trained: Path) -> None:
+    for name, genres in (("gaps", [[None, "Drama", None]]), ("none", [["Drama"]])):
+        pl.DataFrame({"title": ["A"], "genres": genres}).write_parquet(f"{name}.parquet")
+        assert predict.main(["--input", f"{name}.parquet", "--output", f"out-{name}.jsonl"]) == 0
+    gaps, none = (json.loads(Path(f"out-{name}.jsonl").read_text()) for name in ("gaps", "none"))
+    assert gaps["genres"] == [None, "Drama", None]
+    assert {**gaps, "genres": ["Drama"]} == none
+
+
+def test_a_day_of_a_year_beyond_the_calendar_is_one_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pq.write_table(pa.table({"title": ["A"], "year": pa.array([10**13], pa.timestamp("s"))}), "a.parquet")
+    assert predict.main(["--input", "a.parquet", "--output", "out.csv"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: a.parquet: a column that cannot be read")
+    assert predict.main(["--input", "a.parquet"]) == 2
+
+
 def test_half_of_a_surrogate_pair_is_written_as_text(trained: Path) -> None:
     Path("a.jsonl").write_text('{"title": "A", "genres": ["\\ud800"]}\n')
     assert predict.main(["--input", "a.jsonl", "--output", "out.csv"]) == 0
@@ -279,6 +296,8 @@ def test_half_of_a_surrogate_pair_is_written_as_text(trained: Path) -> None:
         ("genres", "[1", "'[1'"),
         ("genres", "[" * 100_000, "'[["),
         ("genres", "[[1]]", "'[[1]]'"),
+        ("genres", "(5)", "'(5)'"),
+        ("genres", "(1+2j)", "'(1+2j)'"),
         ("runtime", "-3", "'-3'"),
         ("runtime", "1e999", "'1e999'"),
     ],

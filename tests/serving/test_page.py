@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import python_calamine
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.service import Server
@@ -150,8 +151,11 @@ def test_a_workbook_says_which_columns_were_read(page: Page, tmp_path: Path) -> 
     expect(page.locator("#message")).to_contain_text("not read: Poster")
     with page.expect_download() as download:
         page.locator("a[download]").last.click()
-    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
-    assert [(row["Film"], row["Poster"]) for row in rows] == [("Film 1", "A"), ("Film 2", "")]
+    assert download.value.suggested_filename == "rated-movies.xlsx"
+    book = python_calamine.CalamineWorkbook.from_path(download.value.path())
+    header, *rows = book.get_sheet_by_index(0).to_python()
+    assert [row[:4] for row in [header, *rows]] == cells
+    assert {row[header.index("label")] for row in rows} <= {"bad", "average", "good"}
 
 
 def test_a_broken_table_is_refused_with_its_line(page: Page, tmp_path: Path) -> None:

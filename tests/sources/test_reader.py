@@ -54,6 +54,19 @@ def read(path: Path, **mapping: Any) -> tuple[list[dict[str, Any]], Any]:
 FILM = {"title": "Harbour", "overview": "A pilot leaves home.", "vote_average": "7"}
 
 
+def test_what_a_typed_column_holds_that_no_movie_has_is_not_known_and_reported(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    days = pa.array([10**13, 0, -(10**11), None], pa.timestamp("s"))
+    genres = pa.array([["Drama", None], [None], [], None], pa.list_(pa.string()))
+    rows = {name: [value] * 4 for name, value in FILM.items()}
+    pq.write_table(pa.table(rows | {"release_date": days, "genres": genres}), path)
+    movies, report = read(path)
+    assert [movie["release_date"] for movie in movies] == [None, date(1970, 1, 1), None, None]
+    assert report.unread == {"release_date": 2}
+    assert report.first_unread["release_date"][0] == 1
+    assert [movie["genres"] for movie in movies] == [["Drama"], [], [], None]
+
+
 @pytest.mark.parametrize(
     ("rows", "field", "expected"),
     [

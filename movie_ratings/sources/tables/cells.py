@@ -113,7 +113,7 @@ def _entries(text: str) -> list[Any]:
         return [name for name in inner.split(",") if name.strip()]  # [Action, Drama]
     if isinstance(found, str):  # ('Drama') is a text in Python
         return [found]
-    if isinstance(found, dict):
+    if not isinstance(found, list | tuple | set):  # an object, or the number of "(5)"
         raise ValueError("not a list")
     return sorted(found, key=str) if isinstance(found, set) else list(found)
 

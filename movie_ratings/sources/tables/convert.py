@@ -37,6 +37,9 @@ LONGEST: Final = 200  # characters of a number, a date or the code of a language
 LONGEST_COLLECTION: Final = 10_000  # characters of a collection, which may be an object with more than a name
 LONGEST_LIST: Final = 500_000  # characters of a list, such as the cast of a film with all that is known of each member
 LONGEST_RUNTIME: Final = 2**31 - 1  # minutes: the largest number of the record's type
+# Days since 1970.
+FIRST_DAY: Final = (date.min - date(1970, 1, 1)).days
+LAST_DAY: Final = (date.max - date(1970, 1, 1)).days
 
 PLAIN_DAY: Final = r"^\d{4}-\d\d-\d\d$"
 PLAIN_WHOLE: Final = r"^\d{1,18}$"
@@ -177,7 +180,7 @@ class Converter:
     def _days(self, name: str, column: pa.Array) -> Read:
         type_ = column.type
         if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
-            return Read(column.cast(pa.date32(), safe=False))
+            return _of_the_calendar(column.cast(pa.date32(), safe=False))
         text = column.cast(pa.string())
         return _with_the_odd(text, PLAIN_DAY, pa.date32(), lambda day: cells.day(day, lambda: self._is_day_first(name)))
 
@@ -232,10 +235,26 @@ class Converter:
 
 def _shown(choices: Sequence[Choice], rows: pa.Table, row: int) -> str:
     """The value of a row as a message quotes it: that of the first column with a value."""
-    values = [rows[name][row].as_py() for choice in choices for name in choice.columns]
+    values = [_python(rows[name][row]) for choice in choices for name in choice.columns]
     found = next((value for value in values if value not in (None, "")), None)
     text = repr(found)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _python(value: pa.Scalar) -> Any:
+    """The value in Python; as text if Python has no such value, as the day of a year above 9999."""
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):
+        return value.cast(pa.string()).as_py()
+
+
+def _of_the_calendar(days: pa.Array) -> Read:
+    """The days; those of years that Python does not know cannot be read."""
+    numbers = days.cast(pa.int32())
+    beyond = pc.or_(pc.less(numbers, FIRST_DAY), pc.greater(numbers, LAST_DAY))
+    unread = pc.indices_nonzero(beyond).to_pylist()
+    return Read(pc.if_else(beyond, None, days) if unread else days, unread)
 
 
 def _texts(column: pa.Array) -> pa.Array:
@@ -261,9 +280,16 @@ def _lists(column: pa.Array) -> Read:
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
         named = pc.struct_field(column.flatten(), "name").cast(pa.string())
-        return Read(pa.ListArray.from_arrays(offsets, named, mask=column.is_null()))
+        return Read(_without_gaps(pa.ListArray.from_arrays(offsets, named, mask=column.is_null())))
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary, pa.types.is_binary, pa.types.is_null)
-    return Read(column.cast(NAMES)) if any(is_text(inner) for is_text in texts) else _none(column, NAMES)
+    return Read(_without_gaps(column.cast(NAMES))) if any(is_text(inner) for is_text in texts) else _none(column, NAMES)
+
+
+def _without_gaps(lists: pa.ListArray) -> pa.Array:
+    """The lists without the missing names among their names."""
+    if not lists.flatten().null_count:
+        return lists
+    return pa.array([row and [name for name in row if name is not None] for row in lists.to_pylist()], NAMES)
 
 
 def _collections(column: pa.Array) -> Read:

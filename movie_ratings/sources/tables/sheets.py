@@ -18,13 +18,15 @@ LARGEST: Final = 64  # times the bytes of a chunk: the largest workbook, unpacke
 class SheetRows:
     """The rows of one sheet of a workbook. The first row that is not empty names the columns."""
 
-    def __init__(self, file: Any, sheet: str | None, size: Size = CHUNK):
+    def __init__(self, file: Any, sheet: str | None, keeps_rows: bool = False, size: Size = CHUNK):
         """Without ``sheet``, the first sheet that holds at least a row below its column names is read.
+
+        With ``keeps_rows``, chunks have the rows as typed values too. ``size`` is that of a chunk.
 
         Raises:
             UserError: the workbook cannot be read, or lacks the sheet, or the sheet is empty.
         """
-        self._size = size
+        self._keeps_rows, self._size = keeps_rows, size
         names, cells = _workbook(file.read(), LARGEST * size.bytes)
         if sheet is not None and sheet not in names:
             raise UserError(f"no sheet {sheet!r}; the workbook has {', '.join(names) or 'none'}")
@@ -34,7 +36,7 @@ class SheetRows:
                 break
         else:
             raise UserError("empty, expected a row of column names and rows below")
-        self._header = [one_line(_text(cell)) for cell in first[0][1]]
+        self._header = [one_line(str(_value(cell))) for cell in first[0][1]]
         self._rows = chain(first[1:], rows)
 
     def columns(self) -> list[str]:
@@ -44,9 +46,17 @@ class SheetRows:
     def parts(self, names: Sequence[str], needed: Sequence[str]) -> Iterator[Part]:
         """The columns ``names``. An empty cell is an empty text."""
         places = [self._header.index(name) for name in names]
-        rows = (Row(number, [_text(row[place]) for place in places]) for number, row in self._rows)
+        rows = (self._row(number, names, [row[place] for place in places]) for number, row in self._rows)
         while some := list(islice(rows, self._size.rows)):
             yield functools.partial(from_rows, some, names)
+
+    def _row(self, number: int, names: Sequence[str], cells: Sequence[Any]) -> Row:
+        values = [_value(cell) for cell in cells]
+        return Row(
+            number,
+            [str(value) for value in values],
+            dict(zip(names, values, strict=True)) if self._keeps_rows else None,
+        )
 
 
 def _workbook(data: bytes, most: int) -> tuple[list[str], Any]:
@@ -85,9 +95,10 @@ def _guarded(read: Any, *arguments: Any) -> Any:
         raise
 
 
-def _text(cell: Any) -> str:
+def _value(cell: Any) -> Any:
+    """The value of a cell. Workbooks hold whole numbers as floats, and days as the first moment of the day."""
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() else repr(cell)
+        return int(cell) if cell.is_integer() else cell
     if isinstance(cell, datetime):
-        return str(cell.date() if cell.time() == time() else cell)
-    return str(cell)
+        return cell.date() if cell.time() == time() else cell
+    return cell

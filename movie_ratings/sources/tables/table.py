@@ -74,7 +74,7 @@ class Table:
     """One table: a file, a file in an archive, or a sheet of a workbook.
 
     ``encoding`` is that of text files. ``name`` stands for the path in messages. With ``keeps_rows``, the chunks of
-    JSON have the rows as typed values too. ``size`` is that of a chunk.
+    JSON and of workbooks have the rows as typed values too. ``size`` is that of a chunk.
     """
 
     path: Path
@@ -95,8 +95,13 @@ class Table:
         """What the numbers of rows count: lines of the file, or rows."""
         return "row" if self._kind in ("parquet", "workbook") else "line"
 
+    @property
+    def is_workbook(self) -> bool:
+        """Whether the table is a sheet: its cells have types, and its columns have none."""
+        return self._kind == "workbook"
+
     def types(self) -> dict[str, pa.DataType]:
-        """The Arrow type of each column of a Parquet file; nothing for formats without types.
+        """The Arrow type of each column of a Parquet file; nothing for formats whose columns have no types.
 
         Raises:
             UserError: as `parts`.
@@ -154,7 +159,7 @@ class Table:
             if self._kind == "parquet":
                 yield ParquetRows(file, self.size)
             elif self._kind == "workbook":
-                yield SheetRows(file, self.sheet, self.size)
+                yield SheetRows(file, self.sheet, self.keeps_rows, self.size)
             else:
                 text = Utf8(file, self._found[0] if self._found else self.encoding)
                 yield self._rows(text)

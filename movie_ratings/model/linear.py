@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -41,13 +42,10 @@ STEPS: Final = {
 # Age and length have another effect in each genre: these steps have an indicator for each genre too.
 GENRE_STEPS: Final = {"year": (1980, 1990, 2000, 2010), "runtime": (90, 100, 110, 125)}
 WORD: Final = re.compile(r"\w\w+")
-# How a number is compared with the largest step below it, and with the smallest step if none is below.
-COMPARED: Final = {
-    "year": ("after {}", "up to {}"),
-    "runtime": ("over {} minutes", "up to {} minutes"),
-    "budget": ("over ${:,}", "up to ${:,}"),
-}
+# Of a number in words.
+UNITS: Final = {"year": "", "runtime": " minutes", "budget": " dollars"}
 WORDS: Final = "words"  # the field of the contributions of title and summary, which the words have in common
+KNOWN: Final = "known"  # the text of the contribution that a fact makes by being known
 EARLIER: Final = "earlier films of the {}"
 
 
@@ -220,16 +218,14 @@ def indicators(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]
 
 
 def described(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[Indicator]:
-    """The indicators that are 1 for a movie. All indicators of a number have the same text: "after 1992"."""
+    """The indicators that are 1 for a movie. All indicators of a number have the same text: "1993 to 1996"."""
     genres = names(movie, "genres") if "genres" in fields else []
     for field in fields:
         if field in ("title", "summary") or not has(movie, field):
             continue
         if field in STEPS:
             value = number(movie, field) or 0
-            below = [step for step in STEPS[field] if value > step]
-            over, up_to = COMPARED[field]
-            text = over.format(below[-1]) if below else up_to.format(STEPS[field][0])
+            below, text = [step for step in STEPS[field] if value > step], _between(field, value)
             yield Indicator(f"known={field}", field, text)
             yield from (Indicator(f"{field}>{step}", field, text) for step in below)
             yield from (
@@ -239,7 +235,7 @@ def described(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[Indic
                 if value > step
             )
             continue
-        yield Indicator(f"known={field}", field, "known")
+        yield Indicator(f"known={field}", field, KNOWN)
         found = [normalise(movie[field])] if field in TEXTS else names(movie, field)
         yield from (Indicator(f"{field}={name}", field, name) for name in found)
         if field == "genres":
@@ -248,6 +244,18 @@ def described(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[Indic
         if field == "spoken_languages":
             yield Indicator(f"{field} {len(found)}", field, f"{len(found)} in all")
             yield Indicator(f"first {field}={found[0]}", field, f"{found[0]} first")
+
+
+def _between(field: str, value: int) -> str:
+    """The steps between which a number lies: "101 to 105 minutes"."""
+    steps, unit = STEPS[field], UNITS[field]
+    place = bisect_left(steps, value)
+    shown = "" if field == "year" else ","  # a year has no comma
+    if place == 0:
+        return f"up to {steps[0]:{shown}}{unit}"
+    if place == len(steps):
+        return f"above {steps[-1]:{shown}}{unit}"
+    return f"{steps[place - 1] + 1:{shown}} to {steps[place]:{shown}}{unit}"
 
 
 def credited(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]:

@@ -232,7 +232,8 @@ def test_a_movie_without_its_facts_has_the_contributions_of_the_model_of_plots()
     assert part.contributions(movies[0]).intercept == part.facts.intercept
     assert part.contributions(bare) == part.plot.contributions(bare)
     # A variant of a movie with facts is predicted with the weights of that movie, whatever is left out.
-    assert np.array_equal(part.logits([bare], as_known=True), part.facts.logits([bare], part.records))
+    with np.errstate(over="ignore"):  # the ratings can be learnt so well here that their scale is tiny
+        assert np.array_equal(part.logits([bare], as_known=True), part.facts.logits([bare], part.records))
 
 
 def test_contributions_name_facts_as_people_do() -> None:
@@ -244,14 +245,14 @@ def test_contributions_name_facts_as_people_do() -> None:
     assert {"words: masterful", "words: radiant tender", "spoken_languages: English first"} & set(names)
     assert "earlier films of the directors" in names
     # The many indicators of a number are one contribution.
-    assert [name for name in names if name.startswith(("year", "runtime"))] == [
-        "year: after 2000",
-        "runtime: over 100 minutes",
-    ]
-    early = part.facts.contributions({"title": "A", "year": 1920, "runtime": 20}, part.records)
-    assert {"year: up to 1930", "runtime: up to 60 minutes"} >= {
-        each.name for each in early.each if each.field in ("year", "runtime")
-    }
+    numbers = [name for name in names if name.startswith(("year", "runtime"))]
+    assert numbers == ["year: 2001 to 2004", "runtime: 101 to 105 minutes"]
+    early = replace(part.facts, indicators={"known=year": 1.0, "known=runtime": 1.0})
+    of_early = early.contributions({"title": "A", "year": 1930, "runtime": 20}).each
+    assert {each.name for each in of_early} >= {"year: up to 1930", "runtime: up to 60 minutes"}
+    late = replace(early, fields=("year", "budget"), indicators={"known=year": 1.0, "known=budget": 1.0})
+    of_late = late.contributions({"title": "A", "year": 2100, "budget": 5_000_000}).each
+    assert [each.name for each in of_late] == ["year: above 2096", "budget: 1,000,001 to 5,000,000 dollars"]
     weights = replace(part.facts, indicators={"year>2000": 1.0, "Drama year>2000": 0.5, "year>1996": 0.25})
     (year,) = [each for each in weights.contributions(movie).each if each.field == "year"]
     assert year.points == 1.75

@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "--explain",
         action="store_true",
         help="which words and fields moved the prediction; of --input: the three strongest reasons of each movie, as "
-        "columns of --output, which takes about 18 times as long as the predictions alone",
+        "columns of --output, which takes about 14 times as long as the predictions alone",
     )
     parser.add_argument(
         "--vary",

@@ -28,9 +28,10 @@ from movie_ratings.prediction.steps import PART, Steps, finish
 # token, so a text that is cut here was cut by the model before.
 CHARACTERS: Final = 16
 LIMITS: Final = "without it the sentence may break, and words that say the same hide each other's weight"
-# The texts that the transformer reads for an explanation of phrases, that of the movie included. The time of an
-# explanation is the time for these.
-READ: Final = 18
+# The texts that the transformer reads for an explanation of phrases, that of the movie included; more only if a model
+# reads more fields. The time of an explanation is the time for these: with more, eight clients at the same time would
+# wait for a second on two cores.
+READ: Final = 14
 HALVED: Final = 2  # phrases that are halved at a time: their four halves fill one batch of the transformer
 CONTRIBUTIONS: Final = 20  # of the linear part, that programs receive
 SHOWN: Final = 60  # characters of the text in a reason
@@ -142,9 +143,9 @@ def explain(
     """Predict ``movie`` and explain its rating, and its label by ``decision``.
 
     With ``detail`` "words", each field and each word is left out in turn: one more prediction for each of them. With
-    "phrases", the transformer reads at most `READ` texts, whatever the length of the movie: each field is left out, and
-    then the halves of what had the largest effect on the rating, again and again. Names that the linear part alone
-    reads cost none of these texts, and are left out one by one.
+    "phrases", each field is left out, and then the halves of what had the largest effect on the rating, again and
+    again, until the transformer has read `READ` texts, whatever the length of the movie. Names that the linear part
+    alone reads cost none of these texts, and are left out one by one.
 
     Words beyond the number of tokens that the model reads are not left out. A text that is far longer than the model
     reads is cut before words are left out, so that an explanation needs memory for what is read, not for a copy of the

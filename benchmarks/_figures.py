@@ -186,4 +186,6 @@ def _explain(found: Mapping[str, Any]) -> dict[str, str]:
         "refused": str(clients["statuses"].get("503", 0)),
         "predictions-p99": f"{found['predictions_meanwhile']['answered']['p99_seconds']:.2f}",
         "batch": f"{found['movies_a_second_in_batches']:.0f}",
+        "p99-movies": f"{clients['p99_in_movies_of_a_batch']:.0f}",
+        "load": f"{found['load_average_before']:.0f}",
     }

@@ -166,7 +166,8 @@ class Classifier:
                 added.append(self._linear.logits(part, variants.known if variants else None))
         new = [ids for ids in dict.fromkeys(rows) if ids not in texts]
         found = np.zeros((len(new), len(CLASSES)))
-        done = 0
+        # Making and encoding the texts of many movies was a step of its own.
+        done = len(rows) if len(rows) > SIZE else 0
         for batch in by_length([len(ids) for ids in new], TOKENS):
             if done >= SIZE:
                 yield

@@ -21,6 +21,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
         "imdb": _imdb(results["imdb"]),
         "scale": _scale(results["scale"]),
         "serving": _serving(results["serving"]),
+        "explain": _explain(results["explain"]),
         "abuse": {
             "start": f"{results['abuse']['megabytes_at_start']:.0f}",
             "seconds": f"{results['abuse']['attack']['seconds']:.0f}",
@@ -176,4 +177,18 @@ def _serving(found: Mapping[str, Any]) -> dict[str, str]:
         "memory-minutes": f"{found['memory']['seconds'] / 60:.0f}",
         "memory-start": f"{megabytes[0]:.0f}",
         "memory-end": f"{megabytes[-1]:.0f}",
+    }
+
+
+def _explain(found: Mapping[str, Any]) -> dict[str, str]:
+    clients = found["clients"]
+    return {
+        "clients": str(clients["clients"]),
+        "p50": f"{clients['answered']['p50_seconds']:.2f}",
+        "p99": f"{clients['answered']['p99_seconds']:.2f}",
+        "refused": str(clients["statuses"].get("503", 0)),
+        "predictions-p99": f"{found['predictions_meanwhile']['answered']['p99_seconds']:.2f}",
+        "batch": f"{found['movies_a_second_in_batches']:.0f}",
+        "p99-movies": f"{clients['p99_in_movies_of_a_batch']:.0f}",
+        "load": f"{found['load_average_before']:.0f}",
     }

@@ -2,6 +2,7 @@
 
 python -m benchmarks._load URL MOVIES.jsonl --clients 64 --seconds 20      each client waits for the response
 python -m benchmarks._load URL MOVIES.jsonl --rate 1000 --seconds 10       a fixed number of requests a second
+python -m benchmarks._load URL MOVIES.jsonl --explain --clients 8          explanations in place of predictions
 Prints one JSON object.
 """
 
@@ -18,10 +19,11 @@ import numpy as np
 
 
 async def load(options: argparse.Namespace) -> dict[str, Any]:
-    bodies = [json.dumps({"movies": [json.loads(line)]}) for line in options.movies.read_text().splitlines()]
+    movies = [json.loads(line) for line in options.movies.read_text().splitlines()]
+    bodies = [json.dumps({"movie": movie} if options.explain else {"movies": [movie]}) for movie in movies]
     counts: Counter[str] = Counter()
     seconds: dict[str, list[float]] = {"200": [], "503": []}
-    url = f"{options.url}/v1/predict"
+    url = f"{options.url}/v1/{'explain' if options.explain else 'predict'}"
     connector = aiohttp.TCPConnector(limit=0)
     headers = {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
@@ -77,6 +79,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     parser.add_argument("movies", type=Path)
+    parser.add_argument("--explain", action="store_true")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--seconds", type=float, default=20.0)

@@ -186,8 +186,8 @@ def time_command_line(runs: int = 7) -> dict[str, Any]:
 
 
 @contextmanager
-def served() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    command = [sys.executable, "-m", "serving", "--no-page", "--port", "0", "--log-level", "info"]
+def served(model: str = MODEL) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    command = [sys.executable, "-m", "serving", "--no-page", "--port", "0", "--log-level", "info", "--model", model]
     with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, stderr=log, text=True) as process:
         while "serving" not in (line := Path(log.name).read_text().partition("\n")[0]):
             time.sleep(0.1)

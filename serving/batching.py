@@ -21,6 +21,9 @@ from movie_ratings.prediction.steps import PART, Steps
 BATCH: Final = 32  # movies in one batch: a larger one would make its first request wait longer and be hardly faster
 CAPACITY: Final = 64  # open movies: at a hundred predictions a second, a request waits little more than half a second
 LONG: Final = 4  # open pieces of long work; they take turns
+# Open pieces of long work of a bounded size, such as an explanation of phrases. One of them takes turns with the long
+# work; the others wait, first in, first out. In turns, each of them would end as late as the last one.
+QUEUED: Final = 16
 STALLED: Final = 30.0  # seconds of one batch or step after which something is wrong with the model or the machine
 CLOSING: Final = 1.0  # seconds to finish the requests that wait when the service stops
 LOG: Final = logging.getLogger("serving")
@@ -90,13 +93,15 @@ class _Long:
 
     work: Callable[[Classifier], Steps[Any]]
     result: _Result
+    queued: bool = False  # by `Batcher.run_queued`
     steps: Steps[Any] | None = None
 
 
 class Batcher:
-    """Predicts on one thread, from a queue of at most ``capacity`` movies and from at most `LONG` pieces of long work.
+    """Predicts on one thread, from a queue of at most ``capacity`` movies and from a limited number of long pieces.
 
-    The queue is first in, first out. ``on_batch`` is called with the size of each batch.
+    At most `LONG` pieces of long work are open, and at most `QUEUED` of a bounded size. The queues are first in, first
+    out. ``on_batch`` is called with the size of each batch.
     """
 
     def __init__(
@@ -105,9 +110,10 @@ class Batcher:
         self.classifier = classifier
         self._capacity, self._on_batch = capacity, on_batch
         self._requests: deque[_Request] = deque()
-        self._jobs: deque[_Long] = deque()
+        self._jobs: deque[_Long] = deque()  # long work, and the first queued piece
+        self._queued: deque[_Long] = deque()  # the queued pieces behind the first one
         self._changed = threading.Condition()
-        self._open = self._long = 0
+        self._open = self._long = self._bounded = 0
         self._closing = False
         self._since: float | None = None  # when the present batch or step began
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
@@ -167,6 +173,23 @@ class Batcher:
         found: T = await result.future
         return found
 
+    async def run_queued(self, work: Callable[[Classifier], Steps[T]]) -> T:
+        """As `run`, for work of a bounded size, which waits until the queued work before it has ended.
+
+        Raises:
+            BusyError: too much such work is open, or the queue is closing.
+            ModelError: the model failed.
+        """
+        result = _Result()
+        with self._changed:
+            if self._closing or self._bounded >= QUEUED:
+                raise BusyError
+            self._bounded += 1
+            (self._queued if self._bounded > 1 else self._jobs).append(_Long(work, result, queued=True))
+            self._changed.notify()
+        found: T = await result.future
+        return found
+
     def swap(self, classifier: Classifier) -> None:
         """Use another model from now on; a batch or long work that has begun ends with the model it began with."""
         self.classifier = classifier
@@ -182,9 +205,9 @@ class Batcher:
             self._changed.notify()
         self._thread.join(seconds)
         with self._changed:
-            waiting: list[_Request | _Long] = [*self._requests, *self._jobs]
-            self._requests.clear()
-            self._jobs.clear()
+            waiting: list[_Request | _Long] = [*self._requests, *self._jobs, *self._queued]
+            for queue in (self._requests, self._jobs, self._queued):
+                queue.clear()
         for one in waiting:
             one.result.set(BusyError())
         return not self._thread.is_alive()
@@ -252,7 +275,12 @@ class Batcher:
                 self._jobs.append(job)
             return
         with self._changed:
-            self._long -= 1
+            if not job.queued:
+                self._long -= 1
+            else:
+                self._bounded -= 1
+                if self._queued:
+                    self._jobs.append(self._queued.popleft())
         job.result.set(result)
 
 

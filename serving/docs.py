@@ -86,11 +86,13 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """An example of what ``schema`` describes: its own, or one put together of those of its fields."""
+    """An example of what ``schema`` describes: its own, its default, or one put together of those of its fields."""
     if "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
     if "examples" in schema:
         return schema["examples"][0]
+    if "default" in schema:
+        return schema["default"]
     if schema.get("type") == "array":
         return [_example(schema["items"], schemas)]
     return {name: _example(found, schemas) for name, found in schema.get("properties", {}).items()}

@@ -17,11 +17,9 @@ from starlette.routing import Mount
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.text import NUMBERS, TEXTS
-from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction import wording
-from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.prediction.explain import LIMITS, Effect, Explanation, explain_in_steps
-from movie_ratings.prediction.steps import Steps
+from movie_ratings.prediction.classifier import BALANCED, Classifier
+from movie_ratings.prediction.explain import LIMITS, Effect
 from serving import schemas
 from serving.batching import BusyError
 from serving.page_gate import PageGate
@@ -144,13 +142,14 @@ def _one_movie(service: Service) -> None:
     async def predict(*values: Any) -> tuple[Any, ...]:
         try:
             movie = schemas.checked(_movie(values))
-            found, version = await service.run(lambda classifier: _explained(classifier, movie))
+            explained = await service.explain(movie, BALANCED, "words")
         except UserError as error:
             raise Refusal(_sentence(str(error))) from None
         except BusyError:
             raise Refusal(BUSY) from None
-        prediction = found.prediction
-        heading = f"## {prediction.label}\n{wording.rating_with_interval(prediction)}\n\n<small>model {version}</small>"
+        found, prediction = explained.explanation, explained.explanation.prediction
+        version = f"<small>model {explained.version}</small>"
+        heading = f"## {prediction.label}\n{wording.rating_with_interval(prediction)}\n\n{version}"
         return heading, prediction.probabilities, _words(found.words), _fields(found.fields)
 
     with gr.Row():
@@ -234,12 +233,6 @@ def _many_movies(service: Service, uploads: UploadFolder) -> None:
     message = gr.Markdown(elem_id="message")
     rated = gr.File(label="Result", interactive=False)
     button.click(predict_table, upload, [rated, message], api_visibility="private", concurrency_limit=None)
-
-
-def _explained(classifier: Classifier, movie: ValidMovie) -> Steps[tuple[Explanation, str]]:
-    """An explanation, and the version of the model that made it."""
-    explanation = yield from explain_in_steps(classifier, movie)
-    return explanation, classifier.version
 
 
 def _code_block(lines: Sequence[str]) -> str:

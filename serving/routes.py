@@ -9,9 +9,12 @@ from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
+from movie_ratings.prediction import explain
 from serving.responses import as_json, problem
 from serving.schemas import (
     ColumnsRequest,
+    ExplainRequest,
+    ExplainResponse,
     Health,
     ModelCard,
     PredictRequest,
@@ -22,7 +25,16 @@ from serving.schemas import (
 )
 from serving.service import Service, model_card
 
-PATHS: Final = ("/v1/predict", "/v1/model", "/classifier_post", "/status", "/healthz", "/readyz", "/metrics")
+PATHS: Final = (
+    "/v1/predict",
+    "/v1/explain",
+    "/v1/model",
+    "/classifier_post",
+    "/status",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Problem, "description": "Not JSON"},
     401: {"model": Problem, "description": "No API key, or a wrong one, where the service requires one"},
@@ -54,6 +66,24 @@ def v1(service: Service) -> APIRouter:
             {
                 "predictions": answers,
                 "base_rates": found.base_rates,
+                "model_version": found.version,
+            }
+        )
+
+    @router.post("/explain", response_model=ExplainResponse, responses=REFUSALS)
+    async def explain_one(request: ExplainRequest) -> Response:
+        """The prediction of one movie, and which fields, words and names moved it.
+
+        An effect is what leaving out a text takes from the prediction. The contributions are exact, but of one part of
+        the model.
+        """
+        (movie,) = _validated([request.movie.model_dump()], lambda number, field: ("movie", field))
+        found = await service.explain(movie, request.decision)
+        return as_json(
+            {
+                "prediction": found.explanation.prediction._asdict(),
+                "base_rates": found.base_rates,
+                **explain.as_dict(found.explanation),
                 "model_version": found.version,
             }
         )

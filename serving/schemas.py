@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from movie_ratings.model.rating import HIGHEST, LOWEST
 from movie_ratings.movies.validation import RANGES, MovieError, ValidMovie, validated
 from movie_ratings.prediction.classifier import BALANCED, Decision
+from movie_ratings.prediction.explain import CONTRIBUTIONS
 
 MAX_MOVIES: Final = 128  # in a request
 MAX_COLUMNS: Final = 2_000  # movies in a request of the original's clients: their service had no limit
@@ -28,6 +29,13 @@ Minutes = Annotated[int, Field(ge=RANGES["runtime"][0], le=RANGES["runtime"][1],
 Dollars = Annotated[int, Field(ge=RANGES["budget"][0], le=RANGES["budget"][1], strict=True)]
 Rating = Annotated[float, Field(ge=LOWEST, le=HIGHEST)]
 Label = Literal["bad", "average", "good"]
+HowDecided = Annotated[
+    Decision,
+    Field(
+        description="balanced: the label weighs each probability against how rare its class is; "
+        "most_probable: the label is the class with the largest probability"
+    ),
+]
 
 
 class Movie(BaseModel):
@@ -100,14 +108,17 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     movies: Annotated[list[Movie], Field(max_length=MAX_MOVIES)]
-    decision: Annotated[
-        Decision,
-        Field(
-            description="balanced: the label weighs each probability against how rare its class is; "
-            "most_probable: the label is the class with the largest probability"
-        ),
-    ] = BALANCED
+    decision: HowDecided = BALANCED
     comparables: Annotated[bool, Field(description="also return rated movies that resemble each movie")] = False
+
+
+class ExplainRequest(BaseModel):
+    """A movie whose prediction is explained."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    movie: Movie
+    decision: HowDecided = BALANCED
 
 
 class Probabilities(BaseModel):
@@ -149,6 +160,57 @@ class PredictResponse(BaseModel):
     base_rates: Annotated[
         Probabilities, Field(description="the shares of the classes among the model's training movies")
     ]
+    model_version: str
+
+
+class EffectOfText(BaseModel):
+    """What changes when a text is left out of a field of the movie."""
+
+    field: str
+    text: str
+    effect: Annotated[
+        float, Field(description="how much the label's probability falls; above 0: the text spoke for the label")
+    ]
+    rating_effect: Annotated[
+        float, Field(description="by how many points the predicted rating falls; above 0: the text raised the rating")
+    ]
+
+
+class LinearContribution(BaseModel):
+    """What one fact, word or track record adds to the rating of the model's linear part."""
+
+    field: Annotated[str, Field(description="a field, `words` of title and summary, or `earlier films of the …`")]
+    text: str
+    points: Annotated[float, Field(description="rating points")]
+
+
+class LinearContributions(BaseModel):
+    """The rating of the model's linear part as a sum: `intercept`, the points of `strongest`, and `rest`.
+
+    The prediction combines this rating with the transformer's, so `rating` is not the predicted rating.
+    """
+
+    rating: float
+    intercept: float
+    strongest: Annotated[
+        list[LinearContribution], Field(description=f"the {CONTRIBUTIONS} farthest from 0, the farthest first")
+    ]
+    rest: Annotated[float, Field(description="the sum of all other contributions")]
+
+
+class ExplainResponse(BaseModel):
+    """A prediction and what moved it, all by the model of this version.
+
+    Of texts and lists, the phrases with the largest effects on the rating are divided furthest.
+    """
+
+    prediction: MoviePrediction
+    base_rates: Annotated[
+        Probabilities, Field(description="the shares of the classes among the model's training movies")
+    ]
+    fields: Annotated[list[EffectOfText], Field(description="each field that is known, left out as a whole")]
+    words: Annotated[list[EffectOfText], Field(description="words, names and phrases, in the order of the movie")]
+    contributions: Annotated[LinearContributions | None, Field(description="null for a model without a linear part")]
     model_version: str
 
 

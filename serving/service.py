@@ -1,17 +1,27 @@
 """The service without HTTP: the model, the queue in front of it, the metrics, and whether it takes requests."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.validation import ValidMovie
-from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.classifier import Classifier, Decision
+from movie_ratings.prediction.explain import Detail, Explanation, explain_in_steps
 from movie_ratings.prediction.steps import Steps
 from serving.batching import CAPACITY, Batcher, Predictions
 from serving.metrics import Metrics
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The explanation of one movie, with version and base rates of the model that made it."""
+
+    explanation: Explanation
+    version: str
+    base_rates: dict[str, float]
 
 
 class Service:
@@ -63,6 +73,20 @@ class Service:
         """
         return await self._batcher.run(work)
 
+    async def explain(self, movie: ValidMovie, decision: Decision, detail: Detail = "phrases") -> Explained:
+        """Predict ``movie`` and explain the prediction.
+
+        An explanation of phrases has a bounded size and waits in a queue. One of words is long work, as a table is.
+
+        Raises:
+            BusyError: too much of such work is open.
+            ModelError: the model failed.
+        """
+        run = self._batcher.run_queued if detail == "phrases" else self._batcher.run
+        found = await run(lambda classifier: _explained(classifier, movie, decision, detail))
+        self.metrics.predictions.labels(found.explanation.prediction.label).inc()
+        return found
+
     def swap(self, classifier: Classifier) -> None:
         """Predict with another model from now on; what has begun ends with the model it began with."""
         self._batcher.swap(classifier)
@@ -71,6 +95,11 @@ class Service:
     def close(self) -> bool:
         """Finish the predictions that wait, then stop the queue; returns whether it stopped in time."""
         return self._batcher.close()
+
+
+def _explained(classifier: Classifier, movie: ValidMovie, decision: Decision, detail: Detail) -> Steps[Explained]:
+    explanation = yield from explain_in_steps(classifier, movie, decision, detail)
+    return Explained(explanation, classifier.version, classifier.base_rates)
 
 
 def model_card(classifier: Classifier) -> dict[str, Any]:

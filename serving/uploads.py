@@ -45,7 +45,7 @@ async def predict_upload(service: Service, source: Path) -> Rated:
     found = await service.run(work)
     # In the folder of the upload, which the page deletes after a day.
     target = source.with_name(f"rated-{source.stem}{source.suffix.lower()}")
-    await asyncio.to_thread(_write, table, target, bulk.joined(rows, found.predictions))
+    await asyncio.to_thread(_write, table, target, bulk.joined(rows, list(map(bulk.columns, found.predictions))))
     return Rated(target, found, table.report.lines())
 
 

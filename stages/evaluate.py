@@ -11,7 +11,10 @@ metrics/predictions.csv        the predicted class, the probabilities and the pr
 data/evaluation/wrong.json     the most confident wrong predictions, with the texts of their movies
 """
 
+from collections.abc import Iterator
+
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from movie_ratings import params
@@ -33,7 +36,9 @@ from movie_ratings.evaluation import scoring
 from movie_ratings.evaluation.behaviour import changed_predictions
 from movie_ratings.evaluation.ceiling import noise_ceiling
 from movie_ratings.evaluation.comparables import usefulness
+from movie_ratings.evaluation.importance import importance
 from movie_ratings.evaluation.mistakes import confident_mistakes
+from movie_ratings.model.linear import Contributions
 from movie_ratings.movies import splits
 from movie_ratings.movies.labels import label_indices, label_shares
 from movie_ratings.movies.record import ANSWERS
@@ -41,7 +46,9 @@ from movie_ratings.prediction.classifier import Classifier
 
 CHANGED = 200  # movies of each behavioural test
 COMPARED = 1_000  # movies whose comparable films are looked at
-NEIGHBOURS = 50_000  # training movies, at most, among which similar ones are searched
+# Training movies, at most, among which similar ones are searched, and whose contributions are counted.
+NEIGHBOURS = 50_000
+BATCH = 1_000  # movies in memory as dictionaries, while contributions are counted
 
 
 def evaluate() -> None:
@@ -69,7 +76,9 @@ def evaluate() -> None:
     }
     storage.write_json(EVALUATE_METRICS, rounded(headline, HEADLINE_DIGITS))
     storage.write_json(EVALUATE_DETAILS, rounded(details))
-    csv_files.write_folder(EVALUATE_TABLES, scoring.tables(predictions, movies, shares, options))
+    tables = scoring.tables(predictions, movies, shares, options)
+    weights = importance(_contributions(classifier, test), _contributions(classifier, train))
+    csv_files.write_folder(EVALUATE_TABLES, tables | {"importance": weights})
     csv_files.write_csv(PREDICTIONS, scoring.per_movie(pl.Series(test["id"]), answers), HEADLINE_DIGITS)
     mistakes = confident_mistakes(rated, movies, answers)
     storage.write_json(WRONG, mistakes)
@@ -77,6 +86,12 @@ def evaluate() -> None:
         f"evaluate: balanced accuracy {headline['balanced_accuracy']:.3f}, macro-F1 {headline['macro_f1']:.3f}, "
         f"rating off by {details['mean_absolute_error']:.2f} points on average"
     )
+
+
+def _contributions(classifier: Classifier, movies: pa.Table) -> Iterator[Contributions]:
+    """What the linear part's rating of each movie is the sum of; nothing for a model without a linear part."""
+    found = (classifier.contributions(movie) for batch in movies.to_batches(BATCH) for movie in batch.to_pylist())
+    return (each for each in found if each is not None)
 
 
 if __name__ == "__main__":

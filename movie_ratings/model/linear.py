@@ -10,12 +10,13 @@ import dataclasses
 import json
 import math
 import re
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, pairwise
+from itertools import chain, combinations, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from movie_ratings.model import track_records
 from movie_ratings.model.decision import facts_known
 from movie_ratings.model.track_records import FEATURES, TrackRecords, years_of
 from movie_ratings.movies.labels import CLASSES, Thresholds
+from movie_ratings.movies.roles import ROLES
 from movie_ratings.movies.text import FIELDS, NAMES, TEXTS, compose, has, names, normalise, number
 
 FILE: Final = "linear.json"
@@ -40,6 +42,53 @@ STEPS: Final = {
 # Age and length have another effect in each genre: these steps have an indicator for each genre too.
 GENRE_STEPS: Final = {"year": (1980, 1990, 2000, 2010), "runtime": (90, 100, 110, 125)}
 WORD: Final = re.compile(r"\w\w+")
+# Of a number in words.
+UNITS: Final = {"year": "", "runtime": " minutes", "budget": " dollars"}
+WORDS: Final = "words"  # the field of the contributions of title and summary, which the words have in common
+KNOWN: Final = "known"  # the text of the contribution that a fact makes by being known
+EARLIER: Final = "earlier films of the {}"
+
+
+class Indicator(NamedTuple):
+    """An indicator that is 1 for a movie: its ``name`` in the model, and the fact in words, as a field and a text."""
+
+    name: str
+    field: str
+    text: str
+
+
+class Contribution(NamedTuple):
+    """What one fact, word or track record adds to the linear part's rating, in rating points.
+
+    ``field`` is a field of a movie, "words" for title and summary, or "earlier films of the directors" and the like,
+    whose ``text`` is empty.
+    """
+
+    field: str
+    text: str
+    points: float
+
+    @property
+    def name(self) -> str:
+        """The contribution in words: "genres: Drama"."""
+        return f"{self.field}: {self.text}" if self.text else self.field
+
+
+class Contributions(NamedTuple):
+    """The linear part's rating of one movie as a sum: the ``intercept``, and each contribution in rating points."""
+
+    intercept: float
+    each: list[Contribution]
+
+    @property
+    def rating(self) -> float:
+        """The linear part's rating, which calibration then combines with the transformer."""
+        return self.intercept + math.fsum(found.points for found in self.each)
+
+    def strongest(self, count: int) -> tuple[list[Contribution], float]:
+        """The ``count`` contributions that are farthest from 0, the farthest first, and the sum of all others."""
+        ordered = sorted(self.each, key=lambda found: -abs(found.points))
+        return ordered[:count], math.fsum(found.points for found in ordered[count:])
 
 
 @dataclass(frozen=True)
@@ -77,14 +126,43 @@ class LinearModel:
         """Log-probabilities of the classes, shape (movies, classes), before calibration."""
         return rating_logits(self.ratings(movies, records), self.thresholds, self.scale)
 
+    def contributions(self, movie: Mapping[str, Any], records: TrackRecords | None = None) -> Contributions:
+        """What the rating of one movie is the sum of; ``records`` as in `ratings`.
+
+        The indicators of a number, alone and with each genre, are one contribution. Contributions of 0 are left out.
+        """
+        found: dict[tuple[str, str], float] = defaultdict(float)
+        for name, field, text in described(movie, self.fields):
+            found[field, text] += self.indicators.get(name, 0.0)
+        for word, points in self._by_word(movie).items():
+            found[WORDS, word] += points
+        weights = self._by_credit(movie)
+        for name, weight in weights.items():
+            field, _, text = name.partition("=")
+            found[field, text] += weight / len(weights)
+        if self.records and records is not None:
+            (features,) = records.features([movie], years_of([movie]))
+            for role, feature, weight in zip(ROLES, features.tolist(), self.records, strict=True):
+                found[EARLIER.format(role), ""] += feature * weight
+        each = [Contribution(field, text, points) for (field, text), points in found.items() if points]
+        return Contributions(self.intercept, each)
+
     def _rating(self, movie: Mapping[str, Any]) -> float:
         rating = self.intercept + sum(self.indicators.get(name, 0.0) for name in indicators(movie, self.fields))
+        rating += sum(self._by_word(movie).values())
+        weights = self._by_credit(movie).values()
+        return rating + sum(sorted(weights)) / (len(weights) or 1)
+
+    def _by_word(self, movie: Mapping[str, Any]) -> dict[str, float]:
+        """What each word and each pair of words adds to the rating of a movie."""
         counts = Counter(word for word in words(movie, self.fields) if word in self.words)
         values = {word: (1 + math.log(count)) * self.words[word][0] for word, count in counts.items()}
         length = math.sqrt(sum(value * value for value in values.values())) or 1.0
-        rating += sum(value / length * self.words[word][1] for word, value in values.items())
-        weights = [self.credits[name] for name in set(credited(movie, self.names)) if name in self.credits]
-        return rating + sum(sorted(weights)) / (len(weights) or 1)
+        return {word: value / length * self.words[word][1] for word, value in values.items()}
+
+    def _by_credit(self, movie: Mapping[str, Any]) -> dict[str, float]:
+        """The weight of each name of the block that a movie has, of which the mean counts."""
+        return {name: self.credits[name] for name in set(credited(movie, self.names)) if name in self.credits}
 
 
 @dataclass(frozen=True)
@@ -99,14 +177,22 @@ class LinearPart:
     plot: LinearModel
     records: TrackRecords | None = None
 
-    def logits(self, movies: Sequence[Mapping[str, Any]]) -> Floats:
-        """Log-probabilities of the classes, shape (movies, classes), before calibration."""
+    def logits(self, movies: Sequence[Mapping[str, Any]], as_known: bool | None = None) -> Floats:
+        """Log-probabilities of the classes, shape (movies, classes), before calibration.
+
+        ``as_known`` chooses the model for all movies: whether at least half of their facts count as known.
+        """
         logits = np.zeros((len(movies), len(CLASSES)))
-        known = facts_known(movies, self.facts.fields)
+        known = facts_known(movies, self.facts.fields) if as_known is None else np.full(len(movies), as_known)
         for rows, model in ((np.flatnonzero(known), self.facts), (np.flatnonzero(~known), self.plot)):
             if len(rows):
                 logits[rows] = model.logits([movies[int(row)] for row in rows], self.records)
         return logits
+
+    def contributions(self, movie: Mapping[str, Any]) -> Contributions:
+        """What the rating of one movie is the sum of, by the model that `logits` takes for this movie."""
+        (known,) = facts_known([movie], self.facts.fields)
+        return (self.facts if known else self.plot).contributions(movie, self.records)
 
 
 def logistic_scale(variance: float) -> float:
@@ -128,26 +214,48 @@ def rating_logits(ratings: Floats, thresholds: Thresholds, scale: float) -> Floa
 
 def indicators(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]:
     """The names of the indicators that are 1 for a movie: "genres=Drama", "year>1992", "known=runtime"."""
+    return (found.name for found in described(movie, fields))
+
+
+def described(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[Indicator]:
+    """The indicators that are 1 for a movie. All indicators of a number have the same text: "1993 to 1996"."""
     genres = names(movie, "genres") if "genres" in fields else []
     for field in fields:
         if field in ("title", "summary") or not has(movie, field):
             continue
-        yield f"known={field}"
         if field in STEPS:
             value = number(movie, field) or 0
-            yield from (f"{field}>{step}" for step in STEPS[field] if value > step)
+            below, text = [step for step in STEPS[field] if value > step], _between(field, value)
+            yield Indicator(f"known={field}", field, text)
+            yield from (Indicator(f"{field}>{step}", field, text) for step in below)
             yield from (
-                f"{genre} {field}>{step}" for genre in genres for step in GENRE_STEPS.get(field, ()) if value > step
+                Indicator(f"{genre} {field}>{step}", field, text)
+                for genre in genres
+                for step in GENRE_STEPS.get(field, ())
+                if value > step
             )
             continue
+        yield Indicator(f"known={field}", field, KNOWN)
         found = [normalise(movie[field])] if field in TEXTS else names(movie, field)
-        yield from (f"{field}={name}" for name in found)
+        yield from (Indicator(f"{field}={name}", field, name) for name in found)
         if field == "genres":
-            pairs = sorted(found)
-            yield from (f"{one} & {other}" for place, one in enumerate(pairs) for other in pairs[place + 1 :])
+            pairs = [f"{one} & {other}" for one, other in combinations(sorted(found), 2)]
+            yield from (Indicator(pair, field, pair) for pair in pairs)
         if field == "spoken_languages":
-            yield f"{field} {len(found)}"
-            yield f"first {field}={found[0]}"
+            yield Indicator(f"{field} {len(found)}", field, f"{len(found)} in all")
+            yield Indicator(f"first {field}={found[0]}", field, f"{found[0]} first")
+
+
+def _between(field: str, value: int) -> str:
+    """The steps between which a number lies: "101 to 105 minutes"."""
+    steps, unit = STEPS[field], UNITS[field]
+    place = bisect_left(steps, value)
+    shown = "" if field == "year" else ","  # a year has no comma
+    if place == 0:
+        return f"up to {steps[0]:{shown}}{unit}"
+    if place == len(steps):
+        return f"above {steps[-1]:{shown}}{unit}"
+    return f"{steps[place - 1] + 1:{shown}} to {steps[place]:{shown}}{unit}"
 
 
 def credited(movie: Mapping[str, Any], fields: Sequence[str]) -> Iterator[str]:

@@ -1,23 +1,55 @@
 """Predictions for every movie of a table, a batch at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 from tqdm import tqdm
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.classifier import BALANCED, Classifier, Decision, Prediction
+from movie_ratings.prediction.explain import explain, reasons
 from movie_ratings.prediction.movie_table import MovieTable
 from movie_ratings.prediction.steps import Steps
 from movie_ratings.prediction.writer import Writer
 
 BATCH: Final = 1_000
+REASONS: Final = ("reason_1", "reason_2", "reason_3")  # columns
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is added to each movie: a prediction with the label by ``decision``, and, if ``explained``, its reasons."""
+
+    decision: Decision = BALANCED
+    explained: bool = False
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """The Arrow types of columns whose first values may all be missing."""
+        return dict.fromkeys(REASONS, pa.string()) if self.explained else {}
+
+    def each(self, classifier: Classifier, movies: Sequence[ValidMovie]) -> Iterator[tuple[Prediction, list[str]]]:
+        """The prediction of each movie and its strongest reasons: none unless they are ``explained``."""
+        if not self.explained:
+            yield from ((found.decided(self.decision), []) for found in classifier.predict_validated(movies))
+            return
+        for movie in movies:
+            explanation = explain(classifier, movie, self.decision, "phrases")
+            yield explanation.prediction, reasons(explanation, len(REASONS))
+
+    def columns(self, classifier: Classifier, movies: Sequence[ValidMovie]) -> Iterator[dict[str, Any]]:
+        """The columns of the output, movie by movie: ``reason_1`` is the strongest one, None stands for no reason."""
+        for prediction, found in self.each(classifier, movies):
+            yield columns(prediction) | (dict(zip_longest(REASONS, found)) if self.explained else {})
 
 
 def predict_table(
-    classifier: Classifier, table: MovieTable, target: Path, decision: Decision = BALANCED, progress: bool = True
+    classifier: Classifier, table: MovieTable, target: Path, answer: Answer | None = None, progress: bool = True
 ) -> int:
     """Predict every movie of ``table`` into ``target``, in the format of its suffix; return their number.
 
@@ -27,16 +59,18 @@ def predict_table(
         UserError: the table cannot be read; the message names the line.
     """
     require_place_for_label(table)
-    count = 0
+    answer, count = answer or Answer(), 0
     with (
-        Writer(target, output_types(table)) as writer,
+        Writer(target, output_types(table) | answer.types) as writer,
         tqdm(desc="predict", unit=" movies", disable=not progress) as bar,
     ):
         for batch in table.batches(BATCH):
-            found = classifier.predict_validated(batch.movies)
-            writer.write(joined(batch.rows, [prediction.decided(decision) for prediction in found]))
+            found = []
+            for added in answer.columns(classifier, batch.movies):
+                found.append(added)
+                bar.update()
+            writer.write(joined(batch.rows, found))
             count += len(batch.movies)
-            bar.update(len(batch.movies))
     return count
 
 
@@ -68,11 +102,11 @@ def output_name(column: str) -> str:
     return "true_label" if column == "label" else column
 
 
-def joined(rows: Sequence[Mapping[str, Any]], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Rows of the output: the input's columns, then the prediction's."""
+def joined(rows: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the output: the input's columns, then those that are ``added``."""
     return [
-        {output_name(name): value for name, value in row.items()} | columns(prediction)
-        for row, prediction in zip(rows, predictions, strict=True)
+        {output_name(name): value for name, value in row.items()} | dict(more)
+        for row, more in zip(rows, added, strict=True)
     ]
 
 

@@ -6,6 +6,7 @@ because only one movie in seven is good. `Decision` lists both kinds of label.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ from movie_ratings.model import checkpoint, comparables
 from movie_ratings.model import linear as linear_part
 from movie_ratings.model.batches import by_length, pad
 from movie_ratings.model.decision import facts_known
-from movie_ratings.model.linear import LinearPart
+from movie_ratings.model.linear import Contributions, LinearPart
 from movie_ratings.model.rating import implied_ratings
 from movie_ratings.movies import text
 from movie_ratings.movies.labels import CLASSES
@@ -74,6 +75,19 @@ class Prediction(NamedTuple):
     def decided(self, decision: Decision) -> "Prediction":
         """The prediction with the label that ``decision`` gives."""
         return self if decision == BALANCED else self._replace(label=self.most_probable)
+
+
+@dataclass(frozen=True)
+class Variants:
+    """What the variants of one movie share, each of which lacks a part of it.
+
+    ``known`` is whether at least half of the movie's facts are known: all variants are predicted with the weights for
+    such movies, or all with those for the others. ``texts`` has the transformer's logits (classes,) of texts that were
+    read before, by their token ids, and receives those of new texts: each text is read once.
+    """
+
+    known: bool
+    texts: dict[tuple[int, ...], Floats] = field(default_factory=dict)
 
 
 class Classifier:
@@ -153,31 +167,40 @@ class Classifier:
         """Class logits of each part, shape (parts, movies, classes): the transformer's, then the linear part's."""
         return finish(self.logits_in_steps(movies))
 
-    def logits_in_steps(self, movies: Sequence[Mapping[str, Any]]) -> Steps[Floats]:
-        """As `logits`, with pauses."""
-        rows: list[list[int]] = []
+    def logits_in_steps(self, movies: Sequence[Mapping[str, Any]], variants: Variants | None = None) -> Steps[Floats]:
+        """As `logits`, with pauses; with ``variants``, the movies are variants of one movie."""
+        texts = variants.texts if variants else {}
+        rows: list[tuple[int, ...]] = []
         added: list[Floats] = []  # the linear part's logits
         for first in range(0, max(len(movies), 1), PART):
             if first:
                 yield
             part = movies[first : first + PART]
-            rows += self.encode(part)
+            rows += map(tuple, self.encode(part))
             if self._linear:
-                added.append(self._linear.logits(part))
-        logits = np.zeros((len(rows), len(CLASSES)))
-        done = 0
-        for batch in by_length([len(ids) for ids in rows], TOKENS):
+                added.append(self._linear.logits(part, variants.known if variants else None))
+        new = [ids for ids in dict.fromkeys(rows) if ids not in texts]
+        found = np.zeros((len(new), len(CLASSES)))
+        # Making and encoding the texts of many movies was a step of its own.
+        done = len(rows) if len(rows) > SIZE else 0
+        for batch in by_length([len(ids) for ids in new], TOKENS):
             if done >= SIZE:
                 yield
                 done = 0
-            ids, mask = pad([rows[row] for row in batch], self._model.pad_id)
+            ids, mask = pad([new[row] for row in batch], self._model.pad_id)
             try:
-                (logits[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+                (found[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
             # A graph that cannot compute these tokens: the message names its nodes and no text of the movie.
             except Exception as error:
                 raise UserError(f"model {self.version} cannot predict ({first_line(error)})") from None
             done += len(batch)
+        texts.update(zip(new, found, strict=True))
+        logits = np.array([texts[ids] for ids in rows]).reshape(len(rows), len(CLASSES))
         return np.stack([logits, np.concatenate(added)] if added else [logits])
+
+    def contributions(self, movie: Mapping[str, Any]) -> Contributions | None:
+        """The linear part's rating of a movie as a sum; None for a model without a linear part."""
+        return self._linear.contributions(with_year(movie)) if self._linear else None
 
     def answer(self, movies: Sequence[Mapping[str, Any]]) -> tuple[Floats, Ints]:
         """Calibrated probabilities (movies, classes) and predicted classes (movies,), in the order of ``movies``."""
@@ -270,8 +293,12 @@ class Classifier:
         if not movies:
             return []
         known = [with_year(movie) for movie in movies]
-        probabilities, classes = self.decide(known, (yield from self.logits_in_steps(known)))
-        ratings, intervals = self.rate(known, probabilities)
+        return self.predictions(known, (yield from self.logits_in_steps(known)))
+
+    def predictions(self, movies: Sequence[Mapping[str, Any]], logits: Floats) -> list[Prediction]:
+        """As `predict`, of movies with their year whose `logits` were computed before."""
+        probabilities, classes = self.decide(movies, logits)
+        ratings, intervals = self.rate(movies, probabilities)
         columns = (array.tolist() for array in (classes, probabilities, ratings, intervals))
         return [
             Prediction(CLASSES[index], dict(zip(CLASSES, row, strict=True)), rating, (low, high))

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.parquet import RowGroups
-from movie_ratings.prediction.bulk import BATCH, columns, output_name, require_place_for_label
-from movie_ratings.prediction.classifier import BALANCED, Classifier, Decision
+from movie_ratings.prediction.bulk import BATCH, Answer, output_name, require_place_for_label
+from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.movie_table import MovieTable
 from movie_ratings.sources.tables.reader import TableReport
 
@@ -33,13 +33,16 @@ REPORT: Final = "__report__"  # what could not be read of a batch
 class _Worker:
     """Predicts batches of rows. Each worker has one, so that a worker loads the model once."""
 
-    def __init__(self, model: str, table: MovieTable, decision: Decision):
-        self._classifier, self._table, self._decision = Classifier.load(model, threads=1), table, decision
+    def __init__(self, model: str, table: MovieTable, answer: Answer):
+        self._classifier, self._table, self._answer = Classifier.load(model, threads=1), table, answer
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         movies, report = self._table.convert(batch, batch[PLACE][0].as_py() + 1)
-        predictions = self._classifier.predict_validated(movies)
-        predicted = pa.Table.from_pylist([columns(found.decided(self._decision)) for found in predictions])
+        predicted = pa.Table.from_pylist(list(self._answer.columns(self._classifier, movies)))
+        # A column of reasons that are all missing has no type of its own.
+        for name, kind in self._answer.types.items():
+            place = predicted.column_names.index(name)
+            predicted = predicted.set_column(place, name, predicted[name].cast(kind))
         table = batch.rename_columns([output_name(name) for name in batch.column_names])
         table = table.drop_columns([name for name in predicted.column_names if name in table.column_names])
         for name in predicted.column_names:
@@ -49,7 +52,7 @@ class _Worker:
         return table.append_column(REPORT, pa.array(reports, pa.binary()))
 
 
-def predict(table: MovieTable, target: Path, model: str, workers: int, decision: Decision = BALANCED) -> int:
+def predict(table: MovieTable, target: Path, model: str, workers: int, answer: Answer | None = None) -> int:
     """Predict every movie of a Parquet table into another, in the same order; return their number.
 
     Raises:
@@ -83,7 +86,7 @@ def predict(table: MovieTable, target: Path, model: str, workers: int, decision:
             dataset = ray.data.from_arrow_refs([ray.put(batch) for batch in _numbered(source)])
             dataset.map_batches(
                 _Worker,
-                fn_constructor_args=(str(Path(model).resolve()), table, decision),
+                fn_constructor_args=(str(Path(model).resolve()), table, answer or Answer()),
                 batch_format="pyarrow",
                 batch_size=None,  # the batches as they were put
                 compute=ActorPoolStrategy(size=workers),

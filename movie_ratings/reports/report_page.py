@@ -33,6 +33,7 @@ def write(path: str) -> None:
         titles=TITLES,
         slices=tables["slices"],
         intervals=tables["intervals"],
+        importance=importance_by_kind(tables["importance"]),
         audit=storage.read_json(paths.AUDIT),
         wrong=storage.read_json(paths.WRONG),
         studies=[_study(path) for path in paths.STUDIES],
@@ -55,6 +56,14 @@ def _coverage(rows: list[dict[str, Any]]) -> Markup:
         "share of the movies, the most confident first",
         "score",
     )
+
+
+def importance_by_kind(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """What weighs most in the linear part, by kind; empty for a model without one."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["kind"], []).append(row | {"field": row["field"].replace("_", " ")})
+    return found
 
 
 def _study(path: str) -> dict[str, Any]:

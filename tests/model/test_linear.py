@@ -189,3 +189,70 @@ def test_with_track_records_it_comes_back_from_its_files(tmp_path: Path) -> None
         path.write_bytes(broken)
         with pytest.raises(UserError, match=r"track_records\.npy: not track records"):
             linear.read(tmp_path)
+
+
+def described_movies() -> list[dict[str, Any]]:
+    """Movies with facts, names and people who have made several films."""
+    return [
+        movie
+        | {"year": 1990 + n % 25, "runtime": 80 + n % 50, "directors": [f"D {n % 7}"], "cast": ["A", f"C {n % 5}"]}
+        | {"spoken_languages": ["English", "Français"][: 1 + n % 2], "genres": ["Drama", "Crime"][: 1 + n % 2]}
+        | {"writers": [f"W {n % 6}", f"W {n % 4}"]}
+        for n, movie in enumerate(learnable(100))
+    ]
+
+
+def test_the_contributions_of_a_movie_add_up_to_its_rating() -> None:
+    movies = described_movies()
+    part, _ = fit_part(data(rated(movies), rated(movies[:50])), Reads(READ, ("writers",)), WITH_RECORDS)
+    assert part.records is not None
+    assert any(part.facts.records)
+    tried: list[dict[str, Any]] = [
+        *movies[:20],
+        {"title": "A"},
+        {"title": "A a a film film", "genres": ["Drama", "Drama"], "year": 1900},
+        movies[0] | {"writers": []},
+    ]
+    for movie in tried:
+        for model in (part.facts, part.plot):
+            (rating,) = model.ratings([movie], part.records)
+            assert model.contributions(movie, part.records).rating == pytest.approx(rating, abs=1e-12)
+    found = part.contributions(movies[3])
+    largest, rest = found.strongest(3)
+    assert found.intercept + sum(each.points for each in largest) + rest == pytest.approx(found.rating)
+    assert min(abs(each.points) for each in largest) >= max(
+        abs(each.points) for each in found.each if each not in largest
+    )
+
+
+def test_a_movie_without_its_facts_has_the_contributions_of_the_model_of_plots() -> None:
+    movies = described_movies()
+    part, _ = fit_part(data(rated(movies), rated(movies[:50])), Reads(READ, ("writers",)), WITH_RECORDS)
+    bare = {name: movies[0][name] for name in PLOT}
+    assert part.contributions(movies[0]).intercept == part.facts.intercept
+    assert part.contributions(bare) == part.plot.contributions(bare)
+    # A variant of a movie with facts is predicted with the weights of that movie, whatever is left out.
+    with np.errstate(over="ignore"):  # the ratings can be learnt so well here that their scale is tiny
+        assert np.array_equal(part.logits([bare], as_known=True), part.facts.logits([bare], part.records))
+
+
+def test_contributions_name_facts_as_people_do() -> None:
+    movies = described_movies()
+    part, _ = fit_part(data(rated(movies), rated(movies[:50])), Reads(READ, ("writers",)), WITH_RECORDS)
+    movie = movies[3] | {"year": 2004, "runtime": 101}
+    names = [each.name for each in part.contributions(movie).each]
+    assert {"genres: Drama", "genres: Crime & Drama", "directors: D 3", "writers: W 3"} <= set(names)
+    assert {"words: masterful", "words: radiant tender", "spoken_languages: English first"} & set(names)
+    assert "earlier films of the directors" in names
+    # The many indicators of a number are one contribution.
+    numbers = [name for name in names if name.startswith(("year", "runtime"))]
+    assert numbers == ["year: 2001 to 2004", "runtime: 101 to 105 minutes"]
+    early = replace(part.facts, indicators={"known=year": 1.0, "known=runtime": 1.0})
+    of_early = early.contributions({"title": "A", "year": 1930, "runtime": 20}).each
+    assert {each.name for each in of_early} >= {"year: up to 1930", "runtime: up to 60 minutes"}
+    late = replace(early, fields=("year", "budget"), indicators={"known=year": 1.0, "known=budget": 1.0})
+    of_late = late.contributions({"title": "A", "year": 2100, "budget": 5_000_000}).each
+    assert [each.name for each in of_late] == ["year: above 2096", "budget: 1,000,001 to 5,000,000 dollars"]
+    weights = replace(part.facts, indicators={"year>2000": 1.0, "Drama year>2000": 0.5, "year>1996": 0.25})
+    (year,) = [each for each in weights.contributions(movie).each if each.field == "year"]
+    assert year.points == 1.75

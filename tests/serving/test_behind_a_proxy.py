@@ -60,7 +60,7 @@ def test_the_documentation_needs_no_other_host(server: Server) -> None:
         assert name in page
     for path, command in re.findall(r"curl -X POST HOST(\S+) .*?-d &#x27;(.*?)&#x27;</pre>", page, re.DOTALL):
         assert server.ask("POST", path, json.loads(unescape(command)))[0] == 200
-    assert page.count("curl -X POST") == 2
+    assert page.count("curl -X POST") == 3
 
 
 @pytest.mark.parametrize(

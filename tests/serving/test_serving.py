@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ import pytest
 
 from movie_ratings.movies.validation import validated
 from movie_ratings.prediction import bulk
-from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.prediction.explain import explain_in_steps
+from movie_ratings.prediction.classifier import Classifier, Decision
+from movie_ratings.prediction.explain import explain, explain_in_steps
 from movie_ratings.prediction.steps import PART, Steps, finish
 from serving.api import Access, create_app
-from serving.batching import BATCH, LONG, Batcher, BusyError, ModelError
+from serving.batching import BATCH, LONG, QUEUED, Batcher, BusyError, ModelError
 from serving.service import Service
 from tests.support.builders import EVERYTHING, ROOT, last_line
 from tests.support.service import Server
@@ -87,6 +87,44 @@ def test_a_request_for_comparable_films_gets_those_of_the_classifier(server: Ser
         assert found["comparables"] == [film._asdict() for film in films]
 
 
+@pytest.mark.parametrize("decision", ["balanced", "most_probable"])
+def test_an_explanation_is_that_of_the_library(server: Server, served_model: Path, decision: Decision) -> None:
+    classifier = Classifier.load(served_model)
+    status, answer, _ = server.ask("POST", "/v1/explain", {"movie": EVERYTHING, "decision": decision})
+    assert status == 200
+    expected = explain(classifier, validated(EVERYTHING), decision, "phrases")
+    assert answer["model_version"] == classifier.version
+    assert answer["base_rates"] == classifier.base_rates
+    assert answer["prediction"]["label"] == expected.prediction.label
+    (predicted,) = server.ask("POST", "/v1/predict", {"movies": [EVERYTHING], "decision": decision})[1]["predictions"]
+    assert answer["prediction"]["probabilities"] == pytest.approx(predicted["probabilities"], abs=1e-5)
+    for name, effects in (("fields", expected.fields), ("words", expected.words)):
+        assert [(found["field"], found["text"]) for found in answer[name]] == [(e.field, e.text) for e in effects]
+        assert [f["rating_effect"] for f in answer[name]] == pytest.approx([e.rating_effect for e in effects], abs=1e-4)
+    found = answer["contributions"]
+    assert expected.contributions is not None
+    assert found["rating"] == pytest.approx(expected.contributions.rating)
+    total = found["intercept"] + sum(each["points"] for each in found["strongest"]) + found["rest"]
+    assert total == pytest.approx(found["rating"])
+
+
+def test_eight_clients_at_a_time_are_all_answered_and_others_do_not_wait_for_them(server: Server) -> None:
+    long = {"movie": EVERYTHING | {"summary": "A radiant tender vision of a day. " * 20}}
+    statuses: list[int] = []
+
+    def explain_often() -> None:
+        statuses.extend(server.ask("POST", "/v1/explain", long)[0] for _ in range(4))
+
+    clients = [threading.Thread(target=explain_often) for _ in range(8)]
+    for client in clients:
+        client.start()
+    predicted = [server.ask("POST", "/v1/predict", {"movies": [MOVIE]})[0] for _ in range(10)]
+    for client in clients:
+        client.join()
+    assert statuses == [200] * 32
+    assert predicted == [200] * 10
+
+
 def test_what_is_known_about_the_model(server: Server, served_model: Path) -> None:
     _, card, _ = server.ask("GET", "/v1/model")
     assert card["version"] == Classifier.load(served_model).version
@@ -132,6 +170,17 @@ def test_what_is_known_about_the_model(server: Server, served_model: Path) -> No
         ("/v1/predict", b'{"movies": ' + b"9" * 5_000 + b"}", 400, None),
         ("/v1/predict", b"", 422, "body"),
         ("/v1/predict", b" " * 10_000_000, 413, None),
+        ("/v1/explain", {"movie": {"title": 7}}, 422, "movie.title"),
+        ("/v1/explain", {"movie": {"title": " ", "summary": ""}}, 422, "movie.title"),
+        ("/v1/explain", {"movie": {"title": "A", "year": 94}}, 422, "movie.year"),
+        ("/v1/explain", {"movie": {"title": "A", "directors": "B"}}, 422, "movie.directors"),
+        ("/v1/explain", {"movie": {"title": "A"}, "decision": "other"}, 422, "decision"),
+        ("/v1/explain", {"movies": [MOVIE]}, 422, "movie"),
+        ("/v1/explain", {"movie": {"title": "A"}, "movies": []}, 422, "movies"),
+        ("/v1/explain", {"movie": EVERYTHING}, 200, None),
+        ("/v1/explain", {"movie": {"title": "NUL\0 inside", "summary": "\u202e right to left 🎬"}}, 200, None),
+        ("/v1/explain", {"movie": {"title": "A", "summary": "word " * 3_999}}, 200, None),
+        ("/v1/explain", b" " * 10_000_000, 413, None),
         ("/nowhere", {}, 404, None),
     ],
 )
@@ -183,6 +232,10 @@ def test_the_documentation_has_examples_that_work(server: Server) -> None:
     schemas = document["components"]["schemas"]
     assert server.ask("POST", "/classifier_post", schemas["ColumnsRequest"]["examples"][0])[0] == 200
     assert server.ask("POST", "/v1/predict", {"movies": schemas["Movie"]["examples"]})[0] == 200
+    assert server.ask("POST", "/v1/explain", {"movie": schemas["Movie"]["examples"][0]})[0] == 200
+    _, page, _ = server.ask("GET", "/docs")
+    assert "POST /v1/explain" in page
+    assert "rating_effect" in page
 
 
 @pytest.mark.slow
@@ -200,10 +253,12 @@ def test_nothing_that_the_documentation_allows_or_forbids_is_an_error_of_the_ser
 def test_metrics_and_logs_count_and_hold_no_text(served_model: Path) -> None:
     with Server(served_model, "--no-page") as server:
         server.ask("POST", "/v1/predict", {"movies": [MOVIE, MOVIE]})
+        server.ask("POST", "/v1/explain", {"movie": MOVIE})
         server.ask("GET", "/secret-path-of-a-user")
         _, text, _ = server.ask("GET", "/metrics")
         assert 'movie_ratings_requests_total{route="/v1/predict",status="200"} 1.0' in text
-        assert re.search(r'movie_ratings_predictions_total\{label="\w+"\} 2.0', text)
+        assert 'movie_ratings_requests_total{route="/v1/explain",status="200"} 1.0' in text
+        assert re.search(r'movie_ratings_predictions_total\{label="\w+"\} 3.0', text)
         assert "movie_ratings_batch_movies_sum 2.0" in text
         assert f'movie_ratings_model{{version="{Classifier.load(served_model).version}"}} 1.0' in text
         assert server.ask("GET", "/readyz")[0] == server.ask("GET", "/healthz")[0] == 200
@@ -219,6 +274,8 @@ def test_predictions_require_the_key_where_one_is_set(served_model: Path) -> Non
     with Server(served_model, MOVIE_RATINGS_API_KEY="hunter2") as server:
         body = {"movies": [MOVIE]}
         assert server.ask("POST", "/v1/predict", body)[0] == 401
+        assert server.ask("POST", "/v1/explain", {"movie": MOVIE})[0] == 401
+        assert server.ask("POST", "/v1/explain", {"movie": MOVIE}, **{"X-API-Key": "hunter2"})[0] == 200
         assert server.ask("POST", "/v1/predict", body, **{"X-API-Key": "hunter1"})[0] == 401
         assert server.ask("POST", "/v1/predict", body, **{"X-API-Key": "hunter2"})[0] == 200
         assert server.ask("GET", "/healthz")[0] == 200
@@ -516,6 +573,108 @@ def test_a_batch_waits_for_one_step_of_long_work_however_much_is_open(served_mod
 
     asyncio.run(scenario())
     batcher.close()
+
+
+def test_queued_work_runs_in_its_order_and_takes_turns_with_long_work(served_model: Path) -> None:
+    batcher = Batcher(Classifier.load(served_model))
+    order: list[str] = []
+
+    def steps(name: str, count: int) -> Callable[[Classifier], Steps[str]]:
+        def work(classifier: Classifier) -> Steps[str]:
+            for _ in range(count):
+                time.sleep(0.005)
+                order.append(name)
+                yield
+            return name
+
+        return work
+
+    async def scenario() -> None:
+        long = asyncio.create_task(batcher.run(steps("long", 40)))
+        queued = [asyncio.create_task(batcher.run_queued(steps(f"{n}", 5))) for n in range(QUEUED)]
+        await asyncio.sleep(0.02)
+        with pytest.raises(BusyError):
+            await batcher.run_queued(steps("refused", 1))
+        # One that nobody waits for any more takes no time.
+        queued.pop(3).cancel()
+        for _ in range(3):
+            before = len(order)
+            await batcher.predict([VALID])
+            assert len(order) - before <= 2, "the step that ran, and one more if it had just ended"
+        assert await asyncio.gather(long, *queued) == ["long", *(f"{n}" for n in range(QUEUED) if n != 3)]
+        assert await batcher.run_queued(steps("last", 1)) == "last"
+
+    asyncio.run(scenario())
+    assert batcher.close()
+    short = [name for name in order if name != "long"]
+    assert short == [*(f"{n}" for n in range(QUEUED) if n != 3 for _ in range(5)), "last"]
+    first_turns = order[: order.index("4")]
+    assert abs(first_turns.count("long") - len(first_turns) / 2) <= 3
+
+
+def test_queued_work_is_refused_when_the_service_stops(served_model: Path) -> None:
+    batcher = Batcher(Classifier.load(served_model))
+
+    def endless(classifier: Classifier) -> Steps[None]:
+        while True:
+            time.sleep(0.001)
+            yield
+
+    async def scenario() -> None:
+        waiting = [asyncio.create_task(batcher.run_queued(endless)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(batcher.close)
+        for one in waiting:
+            with pytest.raises(BusyError):
+                await asyncio.wait_for(one, 10)
+        with pytest.raises(BusyError):
+            await batcher.run_queued(endless)
+
+    asyncio.run(scenario())
+
+
+def test_an_error_in_queued_work_is_its_own(served_model: Path) -> None:
+    batcher = Batcher(Classifier.load(served_model))
+
+    def broken(classifier: Classifier) -> Steps[None]:
+        yield
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        first = asyncio.create_task(batcher.run_queued(broken))
+        second = asyncio.create_task(batcher.run_queued(lambda found: explain_in_steps(found, VALID)))
+        with pytest.raises(ZeroDivisionError):
+            await first
+        assert (await second).prediction.label
+
+    asyncio.run(scenario())
+    assert batcher.close()
+
+
+def test_too_many_explanations_get_503_and_when_to_try_again(served_model: Path) -> None:
+    service = Service(Classifier.load(served_model))
+    app = create_app(service, Access())
+    may_go = threading.Event()
+
+    def waits(classifier: Classifier) -> Steps[None]:
+        may_go.wait(10)
+        return
+        yield
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            waiting = [asyncio.create_task(service._batcher.run_queued(waits)) for _ in range(QUEUED)]
+            await asyncio.sleep(0)
+            refused = await client.post("/v1/explain", json={"movie": MOVIE})
+            assert refused.status_code == 503
+            assert refused.headers["Retry-After"] == "1"
+            may_go.set()
+            await asyncio.gather(*waiting)
+            assert (await client.post("/v1/explain", json={"movie": MOVIE})).status_code == 200
+
+    asyncio.run(scenario())
+    assert service.close()
 
 
 def test_more_movies_than_a_batch_are_predicted_in_parts_by_one_model(served_model: Path) -> None:

@@ -91,6 +91,8 @@ def _example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
     if "examples" in schema:
         return schema["examples"][0]
+    if "default" in schema:
+        return schema["default"]
     if schema.get("type") == "array":
         return [_example(schema["items"], schemas)]
     return {name: _example(found, schemas) for name, found in schema.get("properties", {}).items()}

@@ -13,13 +13,14 @@ from movie_ratings.prediction.classifier import Classifier, Prediction
 from movie_ratings.prediction.movie_table import MovieTable
 from movie_ratings.prediction.steps import Steps
 from movie_ratings.prediction.writer import Writer
+from serving import workbooks
 from serving.service import Service
 
 ROWS: Final = 2_000  # in a table: half a minute of predictions
 PART: Final = 100  # movies between two reports of the progress
 SHOWN: Final = 10  # rows of the result that the page shows
 # Every format that the reader of tables takes. What is packed (archives, .gz and the like) is left out: a small upload
-# could unpack to any size. The reader bounds the members of workbooks, which are packed too.
+# could unpack to any size. Workbooks, which are packed too, are tried in a process of their own before.
 SUFFIXES: Final = (
     ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods",
 )  # fmt: skip
@@ -82,6 +83,7 @@ def _read(source: Path) -> tuple[MovieTable, list[ValidMovie], list[dict[str, An
     if source.suffix.lower() not in SUFFIXES:
         raise UserError(f"{source.name}: expected a name that ends in {', '.join(SUFFIXES)}")
     source.stat()  # a file that is gone is another error than a table that cannot be read
+    workbooks.require_small(source)
     movies: list[ValidMovie] = []
     rows: list[dict[str, Any]] = []
     # Messages have the name of the file alone: its place on this machine is not for visitors.

@@ -25,6 +25,7 @@ from serving.page.what_if import VARIANTS
 from serving.page_gate import PageGate, same_origin
 from serving.upload_folder import FILES, QUOTA, FullError, UploadFolder
 from tests.support.service import Server
+from tests.support.workbooks import changed, xlsx
 
 SECRET = "a-word-that-a-visitor-wrote"
 SESSIONS = itertools.count()
@@ -89,8 +90,8 @@ def form(*contents: bytes, name: str = "movies.csv") -> tuple[bytes, dict[str, s
     return b"\r\n".join([*parts, b"--edge--\r\n"]), {"Content-Type": "multipart/form-data; boundary=edge"}
 
 
-def upload(server: Server, *contents: bytes, **headers: str) -> tuple[int, Any]:
-    body, kind = form(*contents)
+def upload(server: Server, *contents: bytes, name: str = "movies.csv", **headers: str) -> tuple[int, Any]:
+    body, kind = form(*contents, name=name)
     return server.ask("POST", "/gradio_api/upload", body, **(kind | headers))[:2]
 
 
@@ -432,6 +433,15 @@ def test_what_a_visitor_wrote_is_never_markup(server: Server, events: dict[str, 
     # Half a surrogate pair, which no encoding of a response has.
     assert answered(server, events["movie"], movie("\ud800 A"))["msg"] == "process_completed"
     assert answered(server, events["compare"], [1, *movie("\ud800 A") * 3])["msg"] == "process_completed"
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.slow
+def test_a_workbook_with_a_cell_far_away_does_not_end_the_service(server: Server, events: dict[str, int]) -> None:
+    far = changed(xlsx({"Films": [["title"], ["A"]]}), "sheet1.xml", 'r="A2"', 'r="XFD1048576"')
+    _, (path,) = upload(server, far, name="far.xlsx")
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    assert answered(server, events["table"], [file])["output"]["error"].startswith("far.xlsx: no workbook that can be")
     assert server.ask("GET", "/healthz")[0] == 200
 
 

@@ -1,7 +1,8 @@
 """Whether a workbook can be read in little memory, tried in a process of its own.
 
-The library that reads workbooks holds every cell between the first and the last one of a sheet. A workbook of a kilobyte
-can place one cell at XFD1048576, or repeat a cell ten million times, and would then take all memory of the service.
+The library that reads workbooks holds every cell between the first and the last one of a sheet. A workbook of a
+kilobyte can place one cell at XFD1048576, or repeat a cell ten million times, and would then take all memory of the
+service.
 """
 
 import subprocess
@@ -14,10 +15,15 @@ from movie_ratings.core.errors import UserError
 SUFFIXES: Final = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 MEMORY: Final = 384 << 20  # bytes of address space, of which Python and the library take a fifth
 SECONDS: Final = 20
+# Where the system has no such limit (Windows, macOS), the time alone bounds the trial.
 TRIAL: Final = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import sys
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+except (ImportError, ValueError, OSError):
+    pass
 import python_calamine
 workbook = python_calamine.CalamineWorkbook.from_path(sys.argv[1])
 for name in workbook.sheet_names:

@@ -1,7 +1,9 @@
 """The page's routes under attack, over real HTTP: the classes of Gradio's advisories, uploads, the queue, the log."""
 
 import asyncio
+import base64
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -18,12 +20,15 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from serving.page import INPUTS, MAX_UPLOAD, WAITING
+from serving.page import INPUTS, MAX_UPLOAD, WAITING, link
+from serving.page.what_if import VARIANTS
 from serving.page_gate import PageGate, same_origin
 from serving.upload_folder import FILES, QUOTA, FullError, UploadFolder
 from tests.support.service import Server
+from tests.support.workbooks import changed, xlsx
 
 SECRET = "a-word-that-a-visitor-wrote"
+SESSIONS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +43,24 @@ def events(server: Server) -> dict[str, int]:
     """The numbers of the page's events."""
     _, config, _ = server.ask("GET", "/config")
     sizes = {(len(event["inputs"]), len(event["outputs"])): event["id"] for event in config["dependencies"]}
-    return {"movie": sizes[len(INPUTS), 4], "table": sizes[1, 2]}
+    fields = len(INPUTS)
+    shown = 1 + 2 * VARIANTS  # the number of variants, their columns and their answers
+    return {
+        "movie": sizes[fields, 2],
+        "table": sizes[1, 3],
+        "link": sizes[1 + fields, 1],
+        "open": sizes[0, 1 + fields],
+        "add": sizes[1 + fields, shown + VARIANTS * fields],
+        "remove": sizes[1, shown],
+        "compare": sizes[1 + VARIANTS * fields, VARIANTS],
+    }
 
 
-def join(server: Server, event: int, data: Any, session: str = "one", **headers: str) -> tuple[int, Any]:
+def join(
+    server: Server, event: int, data: Any, session: str = "one", query: str = "", **headers: str
+) -> tuple[int, Any]:
     body = {"data": data, "fn_index": event, "session_hash": session}
-    return server.ask("POST", "/gradio_api/queue/join", body, **headers)[:2]
+    return server.ask("POST", f"/gradio_api/queue/join{query}", body, **headers)[:2]
 
 
 def result(server: Server, session: str = "one") -> dict[str, Any]:
@@ -73,8 +90,8 @@ def form(*contents: bytes, name: str = "movies.csv") -> tuple[bytes, dict[str, s
     return b"\r\n".join([*parts, b"--edge--\r\n"]), {"Content-Type": "multipart/form-data; boundary=edge"}
 
 
-def upload(server: Server, *contents: bytes, **headers: str) -> tuple[int, Any]:
-    body, kind = form(*contents)
+def upload(server: Server, *contents: bytes, name: str = "movies.csv", **headers: str) -> tuple[int, Any]:
+    body, kind = form(*contents, name=name)
     return server.ask("POST", "/gradio_api/upload", body, **(kind | headers))[:2]
 
 
@@ -287,6 +304,20 @@ def test_neither_log_nor_answer_holds_what_a_visitor_wrote(server: Server, event
         [{"path": SECRET}],
         [[[[SECRET]]]],
         [{"path": f"/tmp/{SECRET}.csv", "meta": {"_type": "gradio.FileData"}}],
+        [SECRET, *movie()],
+        [SECRET, *movie(title=SECRET, budget=SECRET)],
+        [{"a": SECRET}, *movie()],
+        [0, *movie(genres=SECRET, year=f"{SECRET}")],
+        [0, *movie(title=[SECRET])],
+        [-1, *movie(SECRET)],
+        [99, *movie(SECRET)],
+        [1e300, *movie(SECRET)],
+        [SECRET, *movie() * VARIANTS],
+        [3, *movie(), *movie(title={SECRET: 1}), *movie(year=SECRET)],
+        [2, *movie(), *movie(runtime=-1, cast=SECRET), *movie()],
+        [7, *movie(SECRET) * VARIANTS],
+        [None] * (1 + VARIANTS * len(INPUTS)),
+        [None] * (1 + len(INPUTS)),
     ]
     for number, data in enumerate(wrong):
         for event in events.values():
@@ -297,6 +328,125 @@ def test_neither_log_nor_answer_holds_what_a_visitor_wrote(server: Server, event
                     assert re.fullmatch(r"[A-Z][^\n]*\.", found["output"]["error"])
     # The fixture looks for the secret in the log, of which each line is JSON: no stack trace of Gradio is there.
     assert server.ask("GET", "/healthz")[0] == 200
+
+
+def answered(server: Server, event: int, data: Any, query: str = "") -> dict[str, Any]:
+    """How an event ended, of a session of its own."""
+    session = f"session{next(SESSIONS)}"
+    assert join(server, event, data, session, query)[0] == 200
+    return result(server, session)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "packed",
+    [
+        "",
+        "!",
+        "A",
+        "%00",
+        "..%2f..%2fetc%2fpasswd",
+        base64.urlsafe_b64encode(b"\xff\xfe").decode(),
+        base64.urlsafe_b64encode(b"7").decode(),
+        base64.urlsafe_b64encode(b"[" * 5_900).decode(),
+        base64.urlsafe_b64encode(b'{"a":' * 1_000).decode(),
+        base64.urlsafe_b64encode(b'{"year":' + b"9" * 5_000 + b"}").decode(),
+        base64.urlsafe_b64encode(b'{"title":"A","year":NaN}').decode(),
+        base64.urlsafe_b64encode(json.dumps({"title": SECRET, SECRET: 1}).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps({"title": [SECRET]}).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps({"title": "A", "cast": SECRET}).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps({"title": "A", "cast": ["a"] * 51}).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps({"title": "A", "year": "1994"}).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps({"title": "A" * 501}).encode()).decode(),
+        base64.urlsafe_b64encode(b'{"title":"\\ud800"}').decode(),
+        base64.urlsafe_b64encode(json.dumps({"summary": SECRET + "A" * 6_000}).encode()).decode(),
+        base64.urlsafe_b64encode(b"{}").decode(),
+    ],
+)  # fmt: skip
+def test_a_link_is_checked_as_every_other_input(server: Server, events: dict[str, int], packed: str) -> None:
+    found = answered(server, events["open"], [], f"?movie={packed}")
+    assert found["success"]
+    message, *fields = found["output"]["data"]
+    assert re.fullmatch(r'<p class="refused">The movie of this link cannot be shown\. [^\n]*</p>', message)
+    assert all(field.get("__type__") == "update" and "value" not in field for field in fields)
+
+
+@pytest.mark.slow
+def test_a_link_longer_than_a_head_is_refused_before_it_is_read(server: Server) -> None:
+    assert server.ask("GET", f"/?movie={'A' * 20_000}")[0] == 431
+    assert server.ask("GET", f"/?movie={'A' * 9_000}")[0] == 200
+
+
+@pytest.mark.slow
+def test_the_page_holds_nothing_of_the_query_that_it_was_opened_with(server: Server) -> None:
+    for query in (f"movie={SECRET}", f"movie=%3Cscript%3E{SECRET}", f"__theme={SECRET}", f"{SECRET}=1"):
+        status, page, _ = server.ask("GET", f"/?{query}")
+        assert status == 200
+        assert SECRET not in page
+
+
+@pytest.mark.slow
+def test_a_link_is_made_for_what_can_be_opened_alone(server: Server, events: dict[str, int]) -> None:
+    page = f"{server.url}/"
+    found = answered(server, events["link"], [page, *movie()])
+    address, _, packed = found["output"]["data"][0].partition("?movie=")
+    assert address == page
+    message, title, *_ = answered(server, events["open"], [], f"?movie={packed}")["output"]["data"]
+    assert (message, title) == ("", "Film 7")
+    # The title and the list are those of the API; the last movie is one of the API, and too long for a link.
+    for data, reason in (
+        (movie("A" * 501), "at most 500 characters"),
+        (movie(cast=", ".join("c" * 51)), "at most 50 items"),
+        (movie(summary="A" * 19_000), "too long for a link"),
+    ):
+        assert reason in answered(server, events["link"], [page, *data])["output"]["error"]
+    for wrong in ("h" * 1_001, None):
+        assert not answered(server, events["link"], [wrong, *movie()])["success"]
+
+
+@pytest.mark.slow
+def test_variants_have_the_limits_of_the_api(server: Server, events: dict[str, int]) -> None:
+    long = movie(summary="A" * 20_000)
+    assert answered(server, events["compare"], [3, *long * VARIANTS])["success"]
+    for variant, wrong in enumerate((movie("A" * 501), movie(summary="A" * 20_001), movie(genres="g," * 51)), 1):
+        data = [movie()] * VARIANTS
+        data[variant - 1] = wrong
+        found = answered(server, events["compare"], [3, *(value for one in data for value in one)])
+        assert found["output"]["error"].startswith(f"Variant {variant}: ")
+        assert "at most" in found["output"]["error"]
+    assert join(server, events["compare"], [3, *movie(summary="A" * 60_000) * VARIANTS])[0] == 413
+    assert answered(server, events["compare"], [0, *movie() * VARIANTS])["output"]["error"] == "Add a variant first."
+    assert "3 variants already" in answered(server, events["add"], [3, *movie()])["output"]["error"]
+    assert not answered(server, events["remove"], [0])["success"]
+
+
+@pytest.mark.slow
+def test_what_a_visitor_wrote_is_never_markup(server: Server, events: dict[str, int]) -> None:
+    script = "<script>alert('1')</script>\"'><img src=x onerror=alert(2)>"
+    fields = {"summary": f"{script} a {script}", "genres": [script], "cast": script, "collection": script}
+    found = answered(server, events["movie"], movie(script, **fields))["output"]["data"]
+    column = movie(script, **fields | {"genres": script})
+    found += answered(server, events["compare"], [3, *movie(genres="Drama"), *column, *column])["output"]["data"]
+    html = "".join(found)
+    assert html.count("&lt;script&gt;") > 5
+    assert not re.search(r"<script|<img|onerror=[^<]*>(?<!&gt;)", html)
+    # Half a surrogate pair, which no encoding of a response has.
+    assert answered(server, events["movie"], movie("\ud800 A"))["msg"] == "process_completed"
+    assert answered(server, events["compare"], [1, *movie("\ud800 A") * 3])["msg"] == "process_completed"
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.slow
+def test_a_workbook_with_a_cell_far_away_does_not_end_the_service(server: Server, events: dict[str, int]) -> None:
+    far = changed(xlsx({"Films": [["title"], ["A"]]}), "sheet1.xml", 'r="A2"', 'r="XFD1048576"')
+    _, (path,) = upload(server, far, name="far.xlsx")
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    assert answered(server, events["table"], [file])["output"]["error"].startswith("far.xlsx: no workbook that can be")
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_the_longest_link_fits_into_the_head_of_a_request() -> None:
+    assert link.LONGEST < 16_384 / 2
 
 
 def test_room_is_kept_for_the_uploads_that_arrive(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,19 @@ def ods(sheets: Sheets) -> bytes:
     )
 
 
+def changed(workbook: bytes, member: str, old: str, new: str) -> bytes:
+    """A workbook with another text in one of its members."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook)) as source, zipfile.ZipFile(buffer, "w") as target:
+        for info in source.infolist():
+            text = source.read(info).decode()
+            if info.filename.endswith(member):
+                assert old in text
+                text = text.replace(old, new)
+            target.writestr(info.filename, text, info.compress_type)
+    return buffer.getvalue()
+
+
 def _cell(value: Any, row: int, column: int) -> str:
     place = f'r="{chr(ord("A") + column)}{row}"'
     match value:

@@ -68,6 +68,8 @@ def _study(study: Mapping[str, Any]) -> dict[str, str]:
         "time-macro-f1": f"{study['time']['model']['macro_f1']:.3f}",
         "time-log-loss": f"{study['time']['model']['log_loss']:.3f}",
         "time-calibration-error": f"{study['time']['model']['expected_calibration_error']:.3f}",
+        "time-coverage": f"{study['time']['model']['interval_coverage']:.0%}",
+        "time-error": f"{study['time']['model']['mean_absolute_error']:.2f}",
         "plot-balanced-accuracy": f"{study['model']['plot']['model']['balanced_accuracy']:.3f}",
         "plot-macro-f1": f"{study['model']['plot']['model']['macro_f1']:.3f}",
         "plot-calibration-error": f"{study['model']['plot']['model']['expected_calibration_error']:.3f}",

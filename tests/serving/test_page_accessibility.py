@@ -49,7 +49,9 @@ def browser() -> Iterator[Browser]:
 
 def violations(page: Page) -> list[str]:
     """The serious and critical violations of axe-core's rules, with the elements that violate them."""
-    # An answer that has just come is still faint.
+    # A button under the pointer changes its colour, and an answer that has just come is still faint.
+    page.mouse.move(0, 0)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.wait_for_function(STILL)
     found = Axe().run(page).response["violations"]
     return [

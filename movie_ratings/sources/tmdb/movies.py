@@ -28,15 +28,24 @@ def batches(params: Fetch, report: FetchReport) -> Iterator[pa.RecordBatch]:
     folder = storage.store() / "tmdb"
     with Archive(folder, params.tmdb.api_url, params.tmdb.language) as archive:
         ids = asyncio.run(collect(archive, params.tmdb, folder / "exports"))
-        _account(archive, ids, params.tmdb, report)  # an outage is reported before the long work of reading
-        batch = []
-        for details in _valid(archive, ids, params.tmdb):
-            batch.append(movie(details, params.tmdb.cast_size))
-            if len(batch) == BATCH:
-                yield pa.RecordBatch.from_pylist(batch, MOVIE)
-                batch = []
-        _account(archive, ids, params.tmdb, report)
-        yield pa.RecordBatch.from_pylist(batch, MOVIE)
+        yield from stored(archive, ids, params.tmdb, report)
+
+
+def stored(archive: Archive, ids: Ids, params: Tmdb, report: FetchReport) -> Iterator[pa.RecordBatch]:
+    """The movies of ``ids``, which rise and have been collected into ``archive``; the last batch may be empty.
+
+    Raises:
+        UserError: more than ``max_failed_share`` of the movies have no valid answer.
+    """
+    _account(archive, ids, params, report)  # an outage is reported before the long work of reading
+    batch = []
+    for details in _valid(archive, ids, params):
+        batch.append(movie(details, params.cast_size))
+        if len(batch) == BATCH:
+            yield pa.RecordBatch.from_pylist(batch, MOVIE)
+            batch = []
+    _account(archive, ids, params, report)
+    yield pa.RecordBatch.from_pylist(batch, MOVIE)
 
 
 def _account(archive: Archive, ids: Ids, params: Tmdb, report: FetchReport) -> None:

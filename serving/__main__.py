@@ -2,7 +2,7 @@
 
 kill -HUP loads the model's folder again without losing a request; kill -TERM finishes the open requests and stops. With
 MOVIE_RATINGS_API_KEY in the environment, every prediction requires that key in the header X-API-Key, and there is no
-page.
+page. With TMDB_API_KEY or TMDB_ACCESS_TOKEN, GET /v1/tmdb answers what TMDB has of a movie.
 """
 
 import signal
@@ -24,7 +24,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 import uvloop
@@ -39,10 +39,14 @@ from serving.connections import KEEP_ALIVE, Connection, Limits, Register
 from serving.loading import Hangups, load
 from serving.service import Service
 
+if TYPE_CHECKING:
+    from serving.tmdb import LookUps
+
 LOG: Final = logging.getLogger("serving")
 GRACE: Final = 5  # seconds to finish the open requests
 OWN_FILES: Final = 200  # files of the process that are no connections: the model, uploads, libraries
 ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.*:\[\]-]+")
+TMDB_KEYS: Final = ("TMDB_ACCESS_TOKEN", "TMDB_API_KEY")
 LAST: Final = 8.5  # seconds after which the process ends, whatever still runs
 
 
@@ -113,13 +117,15 @@ def serve(options: argparse.Namespace) -> None:
     """
     _check(options)
     key = os.environ.get("MOVIE_RATINGS_API_KEY") or None
+    look_ups = _look_ups()
     hangups = Hangups()
     classifier = load(options.model, options.rev)
     logs.set_up(options.log_level)
     service = Service(classifier, options.capacity)
     # The hub shows a Space in a frame, and sets this variable in it.
     frames = options.frame_ancestor or (["https://huggingface.co"] if "SPACE_ID" in os.environ else [])
-    app = create_app(service, Access(key, options.root_path.rstrip("/"), options.cors_origin, frames))
+    access = Access(key, options.root_path.rstrip("/"), options.cors_origin, frames)
+    app = create_app(service, access, look_ups)
     if not (options.no_page or key):
         # If matplotlib is installed, Gradio loads it at the first event of the page, which holds up all requests for
         # seconds. The page draws nothing with it.
@@ -147,6 +153,15 @@ def serve(options: argparse.Namespace) -> None:
     LOG.info("stopped")
     if not stopped:
         _end_at_once()
+
+
+def _look_ups() -> "LookUps | None":
+    """Look-ups at TMDB, where the environment has a key."""
+    if not any(os.environ.get(name) for name in TMDB_KEYS):
+        return None
+    from serving import tmdb  # libraries that a service without a key does not need
+
+    return tmdb.of(os.environ)
 
 
 def _check(options: argparse.Namespace) -> None:

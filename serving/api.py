@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +16,9 @@ from serving.batching import BusyError
 from serving.middleware import BUSY, Gate, Paths
 from serving.responses import problem
 from serving.service import Service
+
+if TYPE_CHECKING:
+    from serving.tmdb import LookUps
 
 # How much of what is wrong a response lists: the response must not be larger than the request.
 MAX_FAULTS: Final = 20
@@ -73,10 +76,12 @@ class Application(FastAPI):
         return super().openapi()
 
 
-def create_app(service: Service, access: Access) -> FastAPI:
-    """The application of ``service``."""
+def create_app(service: Service, access: Access, look_ups: "LookUps | None" = None) -> FastAPI:
+    """The application of ``service``; with ``look_ups``, it answers what TMDB has of a movie too."""
     app = Application(service)
     routers = [router(service) for router in (routes.v1, routes.original, routes.operation)]
+    if look_ups is not None:
+        routers.append(routes.tmdb(look_ups))
     for router in routers:
         app.include_router(router)
 

@@ -1,14 +1,15 @@
 """The routes, in three groups: the present API, the two routes of the original service, and operation."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from movie_ratings.movies.validation import MovieError, ValidMovie, validated
+from movie_ratings.core.errors import UserError
+from movie_ratings.movies.validation import RANGES, MovieError, ValidMovie, validated
 from movie_ratings.prediction import explain
 from serving.responses import as_json, problem
 from serving.schemas import (
@@ -22,19 +23,28 @@ from serving.schemas import (
     Problem,
     RatingsResponse,
     Status,
+    TmdbMatches,
+    TmdbMovie,
+    checked,
 )
 from serving.service import Service, model_card
+
+if TYPE_CHECKING:
+    from serving.tmdb import LookUps
 
 PATHS: Final = (
     "/v1/predict",
     "/v1/explain",
     "/v1/model",
+    "/v1/tmdb",
     "/classifier_post",
     "/status",
     "/healthz",
     "/readyz",
     "/metrics",
 )
+LONGEST_QUERY: Final = 500  # characters of a title that is searched
+LATE: Final = "TMDB: no answer in time; try again later"
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Problem, "description": "Not JSON"},
     401: {"model": Problem, "description": "No API key, or a wrong one, where the service requires one"},
@@ -92,6 +102,61 @@ def v1(service: Service) -> APIRouter:
     async def model() -> Response:
         """Version, thresholds, text format, calibration, metrics and origin of the model that answers."""
         return as_json(model_card(service.classifier))
+
+    return router
+
+
+def tmdb(look_ups: "LookUps") -> APIRouter:
+    """What TMDB has of a movie, where the service has a key to TMDB."""
+    router = APIRouter(prefix="/v1/tmdb", tags=["tmdb"])
+    refusals: dict[int | str, dict[str, Any]] = {
+        **{code: REFUSALS[code] for code in (401, 422, 503)},
+        502: {"model": Problem, "description": "TMDB gives no answer, or none that can be used"},
+        504: {"model": Problem, "description": "TMDB takes too long"},
+    }
+
+    @router.get("", response_model=TmdbMatches, responses=refusals)
+    async def search(
+        query: Annotated[str, Query(min_length=1, max_length=LONGEST_QUERY)],
+        year: Annotated[int | None, Query(ge=RANGES["year"][0], le=RANGES["year"][1])] = None,
+    ) -> Response:
+        """The movies of TMDB whose title matches `query`, of `year` if given."""
+        try:
+            found = await look_ups.search(query, year)
+        except ValueError as error:
+            raise RequestValidationError([{"loc": ("query", "query"), "msg": str(error)}]) from None
+        except UserError as error:
+            return problem(502, str(error))
+        except TimeoutError:
+            return problem(504, LATE)
+        matches = [match.model_dump(exclude={"original_language"}) for match in found.results]
+        return as_json({"matches": matches, "total": max(found.total_results, len(matches))})
+
+    @router.get(
+        "/{movie_id}",
+        response_model=TmdbMovie,
+        response_model_exclude_unset=True,
+        responses=refusals | {404: {"model": Problem, "description": "TMDB has no movie of this id"}},
+    )
+    async def movie(movie_id: Annotated[int, Path(gt=0, lt=2**63)]) -> Response:
+        """What TMDB has of a movie today, in the shape of a movie of a request: no ratings and no votes."""
+        from serving.tmdb import request_of
+
+        try:
+            film = await look_ups.film(movie_id)
+        except UserError as error:
+            return problem(502, str(error))
+        except TimeoutError:
+            return problem(504, LATE)
+        if film is None:
+            return problem(404, f"TMDB has no movie {movie_id}")
+        facts = request_of(film)
+        try:
+            checked(facts)
+        except MovieError as error:
+            return problem(502, f"TMDB movie {movie_id}: {error.reason}")
+        released = film.record["release_date"]
+        return as_json({"id": movie_id, "release_date": released and released.isoformat(), "movie": facts})
 
     return router
 

@@ -265,6 +265,30 @@ class ModelCard(BaseModel):
     origin: dict[str, Any]
 
 
+class TmdbMatch(BaseModel):
+    """A movie that TMDB found."""
+
+    id: int
+    title: str
+    original_title: str
+    release_date: Annotated[str | None, Field(description="YYYY-MM-DD, which may be to come")]
+
+
+class TmdbMatches(BaseModel):
+    """The first matches, at most twenty, and how many TMDB has."""
+
+    matches: list[TmdbMatch]
+    total: int
+
+
+class TmdbMovie(BaseModel):
+    """What TMDB has of a movie: `movie` is one of the movies of a request to `/v1/predict`."""
+
+    id: int
+    release_date: Annotated[str | None, Field(description="YYYY-MM-DD, which may be to come")]
+    movie: Movie
+
+
 class Fault(BaseModel):
     """One thing that is wrong, and where: ``movies.3.title``."""
 

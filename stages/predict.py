@@ -55,9 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    one = any(getattr(options, field) is not None for field in text.FIELDS)
+    given = [field for field in text.FIELDS if getattr(options, field) is not None]
+    of_tmdb = [flag for flag in ("tmdb", "find") if getattr(options, flag) is not None]
+    one = bool(given or of_tmdb)
     if bool(options.input) == one or (options.output and not options.input):
-        parser.error("give either one movie (--title, --summary and its facts) or --input")
+        parser.error("give either one movie (--title, --summary and its facts, --tmdb or --find) or --input")
+    if len(of_tmdb) > 1 or (of_tmdb and set(given) - ({"year"} if options.find is not None else set())):
+        parser.error("--tmdb and --find take the facts of one movie from TMDB: only --find has --year beside it")
     if options.input and options.comparables:
         parser.error("--comparables is for one movie: --title, --summary and its facts")
     if options.input and options.vary:
@@ -87,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
             parser.add_argument(flag, type=int, metavar=field.upper(), help=known)
         else:
             parser.add_argument(flag, metavar="TEXT", help=known)
+    parser.add_argument(
+        "--tmdb",
+        type=int,
+        metavar="ID",
+        help="the movie with this id at TMDB, with what TMDB has of it today; needs TMDB_API_KEY or TMDB_ACCESS_TOKEN",
+    )
+    parser.add_argument(
+        "--find",
+        metavar="TITLE",
+        help="the movie with this title at TMDB, of --year if given; several matches are listed with their ids",
+    )
     parser.add_argument(
         "--input",
         type=Path,
@@ -206,6 +221,10 @@ def _predict_varied(options: argparse.Namespace, variants: Sequence[what_if.Vari
 
 
 def _movie(options: argparse.Namespace) -> ValidMovie:
+    if options.tmdb is not None or options.find is not None:
+        from stages import _tmdb  # and with it the libraries of HTTP, which a movie of flags does not need
+
+        return _tmdb.movie(options.tmdb, options.find, options.year, options.json)
     try:
         return validated({field: getattr(options, field) for field in text.FIELDS})
     except MovieError as error:

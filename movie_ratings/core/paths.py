@@ -44,3 +44,8 @@ STUDIES: Final = ("benchmarks/results/study-sample.json", "benchmarks/results/st
 STORE: Final = "data/store"
 LOCKS: Final = "data/locks"
 TRAIN_STATE: Final = "data/train-state"
+
+# Answers that are kept beside the pipeline, and what became of them.
+SLATES: Final = "data/slates"
+OUTCOME_PAGE: Final = "data/reports/outcome.html"
+OUTCOME: Final = "data/reports/outcome.json"

@@ -23,6 +23,7 @@ from urllib3 import exceptions as faults
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.locks import locked
+from movie_ratings.sources.network import reason
 
 ATTEMPTS = 5  # requests in a row that bring no byte
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds between two of them
@@ -153,7 +154,7 @@ class _Download:
             return self.session.get(self.url, headers=headers, stream=True, timeout=self.timeout)
         # Odd headers, such as a Retry-After in the year 99999, raise what the standard library raises for them.
         except (requests.RequestException, faults.HTTPError, ValueError, ArithmeticError) as error:
-            raise UserError(f"{self.url}: {_reason(error)}; run again to go on") from None
+            raise UserError(f"{self.url}: {reason(error)}; run again to go on") from None
 
     def _check(self, answer: requests.Response) -> None:
         if answer.status_code not in (200, 206, 416):
@@ -234,24 +235,3 @@ def _read(note: Path) -> Origin | None:
     with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
         return Origin(**json.loads(note.read_text(encoding="utf-8")))
     return None
-
-
-def _reason(error: Exception) -> str:
-    """Why no answer came, in a few words: the libraries' messages hold addresses of objects and chains of causes."""
-    cause: object = error.args[0] if error.args else error
-    if isinstance(cause, faults.MaxRetryError):
-        cause = cause.reason
-    match cause:
-        case faults.NameResolutionError():
-            return "the name of the host cannot be resolved"
-        case faults.ProxyError():
-            return "the proxy cannot be reached, or refuses"
-        case faults.NewConnectionError():
-            return "the host cannot be reached"
-        case faults.ConnectTimeoutError():
-            return "the host does not accept a connection in time"
-        case faults.SSLError():
-            return "no secure connection (is the certificate of the host or of a proxy known?)"
-        case faults.ReadTimeoutError():
-            return "the server does not answer in time"
-    return f"no answer ({type(error).__name__})"

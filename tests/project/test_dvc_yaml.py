@@ -104,5 +104,5 @@ def test_every_output_of_the_pipeline_has_its_path_in_one_place() -> None:
     }
     named = {value for value in vars(paths).values() if isinstance(value, str)}
     assert written <= named
-    kept = {paths.STORE, paths.LOCKS, paths.TRAIN_STATE}
+    kept = {paths.STORE, paths.LOCKS, paths.TRAIN_STATE, paths.SLATES, paths.OUTCOME_PAGE, paths.OUTCOME}
     assert {path for path in named if path.startswith(("data/", "models/", "metrics/"))} - written == kept

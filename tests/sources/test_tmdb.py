@@ -34,9 +34,9 @@ from ruamel.yaml import YAML
 from movie_ratings import params
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.record import MOVIE
-from movie_ratings.sources import selected, tmdb
+from movie_ratings.sources import selected
 from movie_ratings.sources.fetch_report import FetchReport
-from movie_ratings.sources.tmdb import client, collector, credentials
+from movie_ratings.sources.tmdb import answers, client, collector, credentials, movies
 from movie_ratings.sources.tmdb.archive import Archive, Batch
 from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.rate import RateLimit
@@ -409,7 +409,7 @@ def test_a_store_that_cannot_be_read_is_named(serve: Callable[..., Server], coll
     ],
 )
 def test_retry_after_is_read_with_care(header: str | None, seconds: float) -> None:
-    assert client._retry_after(header) == seconds
+    assert answers.retry_after(header) == seconds
 
 
 def test_an_impossible_value_fails_its_movie_until_the_server_is_right(
@@ -460,7 +460,7 @@ def store() -> Iterator[sqlite3.Connection]:
 def test_a_stored_answer_that_is_not_valid_is_requested_again(
     serve: Callable[..., Server], collected: Collect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tmdb, "BATCH", 10)
+    monkeypatch.setattr(movies, "BATCH", 10)
     server = serve(movies=39)
     table, _ = collected(server)
     newer = serve(movies=39, gone=[11], values={"12": {"vote_average": -1}})

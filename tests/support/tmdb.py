@@ -23,7 +23,8 @@ from typing import Any, Self
 from aiohttp import web
 
 KEY = "k3y-of-the-tests"
-PAGE = 100
+PAGE = 100  # of /movie/changes
+RESULTS = 20  # on a page of /search/movie and /discover/movie
 RETRY_AFTER = ["0", "0.1", "soon", "Wed, 21 Oct 2015 07:28:00 +99999999999999999999"]
 
 
@@ -50,6 +51,9 @@ class Settings:
     export_encoding: str | None = None  # the export's Content-Encoding
     crew: int = 20  # people in the credits, which are most of an answer's bytes
     ceiling: int | None = None  # requests in any second above which the answer is 429
+    redirect: str | None = None  # the address that every answer of /movie and /search points to, under HTTP 302
+    shifting: bool = False  # /discover/movie: later pages repeat the last movie of the page before
+    pages: int | None = None  # total_pages of /discover/movie for more than one day, in place of the real number
     seed: int = 0
 
 
@@ -163,6 +167,8 @@ class Handler:
             [
                 web.get("/3/movie/changes", self.changes),
                 web.get("/3/movie/{id}", self.movie),
+                web.get("/3/search/movie", self.search),
+                web.get("/3/discover/movie", self.discover),
                 web.get("/exports/movie_ids_{month}_{day}_{year}.json.gz", self.export),
                 web.get("/statistics", self.statistics),
             ]
@@ -174,9 +180,8 @@ class Handler:
         now = time.monotonic()
         self.moments.append(now)
         self.asked[movie_id] = self.asked.get(movie_id, 0) + 1
-        ceiling = self.settings.ceiling
-        if ceiling is not None and sum(now - moment < 1 for moment in self.moments[-ceiling - 1 :]) > ceiling:
-            return web.json_response({"status_code": 25}, status=429, headers={"Retry-After": "1"})
+        if (refusal := self.refusal(now)) is not None:
+            return refusal
         await asyncio.sleep(self.settings.latency)
         if not _known(request):
             return web.json_response({"status_code": 7, "status_message": "Invalid API key"}, status=401)
@@ -185,7 +190,7 @@ class Handler:
         if movie_id in self.settings.broken:
             return web.Response(status=500)
         if self.random.random() < self.settings.faults:
-            return await self.fault(request, movie_id)
+            return await self.fault(request, json.dumps(details(movie_id, self.settings)).encode())
         if movie_id in self.settings.gone:
             return web.json_response({"status_code": 34, "success": False}, status=404)
         found = details(movie_id, self.settings)
@@ -201,14 +206,66 @@ class Handler:
             found |= {"genres": "Drama"}
         return web.json_response(found)
 
-    async def fault(self, request: web.Request, movie_id: int) -> web.StreamResponse:
+    def refusal(self, now: float) -> web.Response | None:
+        """The answer to a request that is one too many, or that is sent elsewhere."""
+        ceiling = self.settings.ceiling
+        if ceiling is not None and sum(now - moment < 1 for moment in self.moments[-ceiling - 1 :]) > ceiling:
+            return web.json_response({"status_code": 25}, status=429, headers={"Retry-After": "1"})
+        if self.settings.redirect is not None:
+            return web.Response(status=302, headers={"Location": self.settings.redirect})
+        return None
+
+    async def listed(self, request: web.Request, found: list[dict[str, Any]]) -> web.StreamResponse:
+        """A page of a list of movies, each with the few fields that lists have."""
+        self.moments.append(time.monotonic())
+        if (refusal := self.refusal(self.moments[-1])) is not None:
+            return refusal
+        await asyncio.sleep(self.settings.latency)
+        if not _known(request):
+            return web.json_response({"status_code": 7, "status_message": "Invalid API key"}, status=401)
+        page = int(request.query.get("page", "1"))
+        if not 1 <= page <= 500:
+            return web.json_response({"status_code": 22}, status=400)
+        first = RESULTS * (page - 1) - (page > 1 and self.settings.shifting)
+        names = ("id", "title", "original_title", "original_language", "release_date", "adult", "popularity")
+        body = json.dumps(
+            {
+                "page": page,
+                "results": [{n: movie[n] for n in names} for movie in found[first : RESULTS * page]],
+                "total_pages": max(1, -(-len(found) // RESULTS)),
+                "total_results": len(found),
+            }
+        ).encode()
+        if self.random.random() < self.settings.faults:
+            return await self.fault(request, body)
+        return web.Response(body=body, content_type="application/json")
+
+    def movies(self) -> list[dict[str, Any]]:
+        """Every movie that the server has, with its own values."""
+        ids = [n for n in range(1, self.settings.movies + 1) if n not in self.settings.gone]
+        return [with_values(details(n, self.settings), self.settings.values.get(str(n), {})) for n in ids]
+
+    async def search(self, request: web.Request) -> web.StreamResponse:
+        words, year = request.query["query"].casefold(), request.query.get("year", "")
+        found = [m for m in self.movies() if words in f"{m['title']} {m['original_title']}".casefold()]
+        return await self.listed(request, [m for m in found if (m["release_date"] or "").startswith(year)])
+
+    async def discover(self, request: web.Request) -> web.StreamResponse:
+        first, last = (request.query[f"primary_release_date.{end}"] for end in ("gte", "lte"))
+        found = [m for m in self.movies() if m["release_date"] and first <= m["release_date"] <= last]
+        found.sort(key=lambda m: (m["release_date"], m["id"]))
+        if self.settings.pages is not None and first < last:
+            answer = {"page": 1, "results": [], "total_pages": self.settings.pages, "total_results": 10**6}
+            return web.json_response(answer)
+        return await self.listed(request, found)
+
+    async def fault(self, request: web.Request, body: bytes) -> web.StreamResponse:
         kind = self.random.choice(
             [
                 *("429", "429 after", "500", "502", "503", "reset", "cut", "short", "page", "stall"),
                 *("later", "no gzip", "half a gzip"),
             ]
         )
-        body = json.dumps(details(movie_id, self.settings)).encode()
         if kind == "429 after":
             return web.Response(status=429, headers={"Retry-After": self.random.choice(RETRY_AFTER)})
         if kind == "later":

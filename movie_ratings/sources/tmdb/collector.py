@@ -19,6 +19,7 @@ from movie_ratings.sources.tmdb import credentials
 from movie_ratings.sources.tmdb.archive import Archive, Batch, Ids
 from movie_ratings.sources.tmdb.client import Client, NoAnswerError
 from movie_ratings.sources.tmdb.details import APPENDED, Id, parse
+from movie_ratings.sources.tmdb.discover import released
 from movie_ratings.sources.tmdb.ids import BrokenExportError, export_name, planned
 from movie_ratings.sources.tmdb.proxy import proxy_for
 from movie_ratings.sources.tmdb.rate import RateLimit
@@ -56,6 +57,33 @@ async def collect(archive: Archive, params: Tmdb, exports: Path) -> Ids:
         client = _client(session, params)
         ids = await _planned(session, params, exports)
         await _refresh(client, archive, params.export_date)
+        await _request_all(client, archive, params, ids)
+    return ids
+
+
+async def collect_ids(archive: Archive, params: Tmdb, ids: Ids) -> None:
+    """Request those of ``ids``, which rise, that the archive has no answer to.
+
+    Raises:
+        UserError: no key or a refused key, or an outage; the archive keeps every answer until then.
+    """
+    async with _session(params) as session:
+        await _request_all(_client(session, params), archive, params, ids)
+
+
+async def collect_released(archive: Archive, params: Tmdb, start: date, end: date) -> Ids:
+    """Request the movies that TMDB lists with a first release from ``start`` to ``end``; return their ids, rising.
+
+    Raises:
+        UserError: as `collect_ids`; or the list cannot be had.
+    """
+    async with _session(params) as session:
+        client = _client(session, params)
+        try:
+            found = await released(client, start, end, params.adult, params.video)
+        except NoAnswerError as failed:
+            raise UserError(f"TMDB: the films from {start} to {end}: {failed}; run again") from None
+        ids = np.array(sorted(found), dtype=np.int64)
         await _request_all(client, archive, params, ids)
     return ids
 

@@ -17,7 +17,8 @@ FIRST_YEAR: Final = 1800  # TMDB's oldest film is of 1874
 LAST_YEAR: Final = 2200
 APPENDED: Final = "credits,keywords"  # what a request asks for besides the movie's own fields
 
-Id = Annotated[int, Field(gt=0, lt=2**63)]  # the archive and the movie record store 64 bits
+LAST_ID: Final = 2**63 - 1  # the archive and the movie record store 64 bits
+Id = Annotated[int, Field(gt=0, lt=LAST_ID + 1)]
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Name = Annotated[str, Field(max_length=1_000)]
 Title = Annotated[str, Field(max_length=2_000)]

@@ -77,6 +77,8 @@ def create_app(service: Service, access: Access) -> FastAPI:
     """The application of ``service``."""
     app = Application(service)
     routers = [router(service) for router in (routes.v1, routes.original, routes.operation)]
+    if service.log:
+        routers.insert(1, routes.feedback(service.log))
     for router in routers:
         app.include_router(router)
 

@@ -1,7 +1,7 @@
 """The routes, in three groups: the present API, the two routes of the original service, and operation."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from serving.responses import as_json, problem
 from serving.schemas import (
+    Accepted,
     ColumnsRequest,
+    Feedback,
     Health,
     ModelCard,
     PredictRequest,
@@ -22,7 +24,19 @@ from serving.schemas import (
 )
 from serving.service import Service, model_card
 
-PATHS: Final = ("/v1/predict", "/v1/model", "/classifier_post", "/status", "/healthz", "/readyz", "/metrics")
+if TYPE_CHECKING:
+    from serving.prediction_log import PredictionLog
+
+PATHS: Final = (
+    "/v1/predict",
+    "/v1/feedback",
+    "/v1/model",
+    "/classifier_post",
+    "/status",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Problem, "description": "Not JSON"},
     401: {"model": Problem, "description": "No API key, or a wrong one, where the service requires one"},
@@ -50,6 +64,8 @@ def v1(service: Service) -> APIRouter:
         if request.comparables:
             films = await service.run(lambda classifier: classifier.comparables_in_steps(movies))
             answers = [a | {"comparables": [f._asdict() for f in some]} for a, some in zip(answers, films, strict=True)]
+        if found.ids:
+            answers = [{"id": number} | a for number, a in zip(found.ids, answers, strict=True)]
         return as_json(
             {
                 "predictions": answers,
@@ -62,6 +78,23 @@ def v1(service: Service) -> APIRouter:
     async def model() -> Response:
         """Version, thresholds, text format, calibration, metrics and origin of the model that answers."""
         return as_json(model_card(service.classifier))
+
+    return router
+
+
+def feedback(log: "PredictionLog") -> APIRouter:
+    """What comes later: only where there is a log of predictions."""
+    router = APIRouter(prefix="/v1", tags=["v1"])
+    refusals = REFUSALS | {404: {"model": Problem, "description": "No prediction of this log has the id"}}
+
+    @router.post("/feedback", response_model=Accepted, status_code=202, responses=refusals)
+    async def rated(request: Feedback) -> Response:
+        """The true rating, or label, of a movie that was predicted. A later one replaces an earlier one."""
+        if not log.knows(request.id):
+            return problem(404, "id: no prediction of this log has it")
+        if not log.rated(request.id, request.rating, request.label):
+            return problem(503, "the log has no room, or has stopped; try again in a second")
+        return as_json({"status": "accepted"}, 202)
 
     return router
 

@@ -88,6 +88,12 @@ def parse(text: str, name: str) -> Predictions:
     return Predictions([number for number in ids if seen[number] == 1], answers)
 
 
+def called(found: Predictions) -> dict[str, int]:
+    """How many movies were predicted to be of each class."""
+    counts = np.bincount(found.answers.predicted, minlength=len(CLASSES)).tolist()
+    return dict(zip(CLASSES, counts, strict=True))
+
+
 def pair(new: Predictions, old: Predictions, names: tuple[str, str]) -> Pair:
     """The movies that both files have. The labels, and the ratings, are those of ``new``.
 

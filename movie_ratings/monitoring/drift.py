@@ -19,6 +19,7 @@ from scipy.stats import chi2
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.monitoring.summary import Summary
 from movie_ratings.movies.labels import CLASSES
+from movie_ratings.movies.text import TEXTS
 
 MOVED: Final = 0.1
 ALARM: Final = 0.25
@@ -112,7 +113,8 @@ def _numbers(field: str, train: Summary, now: Summary) -> Drift | None:
         return None
     edges = np.unique(np.quantile(before, np.arange(1, BINS) / BINS, method="nearest"))
     ends = [f"{edge:,}" if field != "year" else str(edge) for edge in edges.astype(int).tolist()]
-    names = [f"up to {ends[0]}", *(f"up to {end}" for end in ends[1:]), f"over {ends[-1]}"]
+    unit = " words" if field in TEXTS else ""
+    names = [*(f"up to {end}{unit}" for end in ends), f"over {ends[-1]}{unit}"]
     counts = (np.bincount(np.searchsorted(edges, side), minlength=len(names)) for side in (before, after))
     return compared("content", field, names, *counts)
 

@@ -39,7 +39,7 @@ def main() -> None:
         # Of the minute before: what other work there was.
         "load_average_before": os.getloadavg()[0],
     }
-    with tempfile.TemporaryDirectory() as scratch, served(options.model) as (url, _):
+    with tempfile.TemporaryDirectory() as scratch, served("--model", options.model) as (url, _):
         lines = Path(scratch, "movies.jsonl")
         lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
         seconds = str(options.seconds)

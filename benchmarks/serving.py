@@ -152,9 +152,9 @@ def compare_batches(count: int, rounds: int) -> dict[str, Any]:
     ours = found["ours"][0]["labels"]
     return {
         "variant": Classifier.load(MODEL).variant,
-        "movies_per_second": {way: _spread(values) for way, values in speeds.items()},
-        "times_the_original": _spread([a / b for a, b in zip(speeds["ours"], speeds["original"], strict=True)]),
-        "times_the_pipeline": _spread([a / b for a, b in zip(speeds["ours"], speeds["pipeline"], strict=True)]),
+        "movies_per_second": {way: spread(values) for way, values in speeds.items()},
+        "times_the_original": spread([a / b for a, b in zip(speeds["ours"], speeds["original"], strict=True)]),
+        "times_the_pipeline": spread([a / b for a, b in zip(speeds["ours"], speeds["pipeline"], strict=True)]),
         "labels_that_agree": {
             way: statistics.fmean(a == b for a, b in zip(ours, found[way][0]["labels"], strict=True))
             for way in WAYS[1:]
@@ -179,15 +179,15 @@ def time_command_line(runs: int = 7) -> dict[str, Any]:
         subprocess.run([sys.executable, "-c", code], check=True)
         imports.append(time.perf_counter() - started)
     return {
-        "seconds": _spread(seconds),
+        "seconds": spread(seconds),
         "peak_megabytes": max(megabytes),
-        "importing_transformers_seconds": _spread(imports),
+        "importing_transformers_seconds": spread(imports),
     }
 
 
 @contextmanager
-def served(model: str = MODEL) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    command = [sys.executable, "-m", "serving", "--no-page", "--port", "0", "--log-level", "info", "--model", model]
+def served(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    command = [sys.executable, "-m", "serving", "--no-page", "--port", "0", "--log-level", "info", *arguments]
     with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, stderr=log, text=True) as process:
         while "serving" not in (line := Path(log.name).read_text().partition("\n")[0]):
             time.sleep(0.1)
@@ -216,7 +216,7 @@ def soak(url: str, lines: Path, process: subprocess.Popen[str], seconds: float) 
     return {"seconds": seconds, "resident_megabytes": megabytes}
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 

@@ -24,6 +24,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -37,6 +38,7 @@ from serving.api import Access, create_app
 from serving.batching import CAPACITY
 from serving.connections import KEEP_ALIVE, Connection, Limits, Register
 from serving.loading import Hangups, load
+from serving.log_options import MEGABYTES, LogOptions
 from serving.service import Service
 
 if TYPE_CHECKING:
@@ -103,6 +105,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="ORIGIN",
         help="pages of this origin may show the page in a frame; may be repeated (default in a Space: the hub)",
     )
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FOLDER",
+        help="keep a log of the predictions in this folder, as Parquet, and accept feedback (default: no log)",
+    )
+    parser.add_argument("--log-texts", action="store_true", help="keep the movies in the log too, with their texts")
+    parser.add_argument(
+        "--log-megabytes",
+        type=int,
+        default=MEGABYTES,
+        metavar="MB",
+        help="of the whole log; beyond, the oldest parts are removed (default: %(default)s)",
+    )
     parser.add_argument("--no-page", action="store_true", help="serve the API without the page")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args(arguments)
@@ -121,7 +137,8 @@ def serve(options: argparse.Namespace) -> None:
     hangups = Hangups()
     classifier = load(options.model, options.rev)
     logs.set_up(options.log_level)
-    service = Service(classifier, options.capacity)
+    log = LogOptions(options.log, options.log_texts, options.log_megabytes << 20) if options.log else None
+    service = Service(classifier, options.capacity, log)
     # The hub shows a Space in a frame, and sets this variable in it.
     frames = options.frame_ancestor or (["https://huggingface.co"] if "SPACE_ID" in os.environ else [])
     access = Access(key, options.root_path.rstrip("/"), options.cors_origin, frames)
@@ -165,9 +182,12 @@ def _look_ups() -> "LookUps | None":
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name, least in {"capacity": 1, "connections": 1, "connections_per_client": 0, "keep_alive": 0}.items():
+    least_of = {"capacity": 1, "connections": 1, "connections_per_client": 0, "keep_alive": 0, "log_megabytes": 1}
+    for name, least in least_of.items():
         if not getattr(options, name) >= least:
             raise UserError(f"--{name.replace('_', '-')}: at least {least}, found {getattr(options, name)}")
+    if options.log_texts and not options.log:
+        raise UserError("--log-texts: needs --log FOLDER")
     if options.root_path and not options.root_path.startswith("/"):
         raise UserError(f"--root-path: must begin with a slash, found {options.root_path}")
     for option, origins in {"--cors-origin": options.cors_origin, "--frame-ancestor": options.frame_ancestor}.items():

@@ -80,6 +80,8 @@ def create_app(service: Service, access: Access, look_ups: "LookUps | None" = No
     """The application of ``service``; with ``look_ups``, it answers what TMDB has of a movie too."""
     app = Application(service)
     routers = [router(service) for router in (routes.v1, routes.original, routes.operation)]
+    if service.log:
+        routers.insert(1, routes.feedback(service.log))
     if look_ups is not None:
         routers.append(routes.tmdb(look_ups))
     for router in routers:

@@ -41,11 +41,15 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of one request, with version and base rates of the one model that made them."""
+    """The predictions of one request, with version and base rates of the one model that made them.
+
+    ``ids`` has the ids of the predictions in the log, if there is one and it has room for them.
+    """
 
     predictions: list[Prediction]
     version: str
     base_rates: dict[str, float]
+    ids: Sequence[str] | None = None
 
     @classmethod
     def of(cls, classifier: Classifier, predictions: list[Prediction]) -> "Predictions":

@@ -33,6 +33,18 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.log_rows = Counter(
+            "movie_ratings_log_rows", "Rows that the log of predictions has written", ["kind"], registry=self.registry
+        )
+        self.log_dropped = Counter(
+            "movie_ratings_log_dropped_rows",
+            "Rows that the log of predictions had no room for, or that its disk did not take",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.log_writes = Gauge(
+            "movie_ratings_log_writes", "1 while the log of predictions is on and writes", registry=self.registry
+        )
         self.model = Gauge("movie_ratings_model", "The model that answers", ["version"], registry=self.registry)
 
     def show_model(self, version: str) -> None:

@@ -13,9 +13,11 @@ from movie_ratings.movies.validation import RANGES, MovieError, ValidMovie, vali
 from movie_ratings.prediction import explain
 from serving.responses import as_json, problem
 from serving.schemas import (
+    Accepted,
     ColumnsRequest,
     ExplainRequest,
     ExplainResponse,
+    Feedback,
     Health,
     ModelCard,
     PredictRequest,
@@ -30,11 +32,13 @@ from serving.schemas import (
 from serving.service import Service, model_card
 
 if TYPE_CHECKING:
+    from serving.prediction_log import PredictionLog
     from serving.tmdb import LookUps
 
 PATHS: Final = (
     "/v1/predict",
     "/v1/explain",
+    "/v1/feedback",
     "/v1/model",
     "/v1/tmdb",
     "/classifier_post",
@@ -72,6 +76,8 @@ def v1(service: Service) -> APIRouter:
         if request.comparables:
             films = await service.run(lambda classifier: classifier.comparables_in_steps(movies))
             answers = [a | {"comparables": [f._asdict() for f in some]} for a, some in zip(answers, films, strict=True)]
+        if found.ids:
+            answers = [{"id": number} | a for number, a in zip(found.ids, answers, strict=True)]
         return as_json(
             {
                 "predictions": answers,
@@ -157,6 +163,23 @@ def tmdb(look_ups: "LookUps") -> APIRouter:
             return problem(502, f"TMDB movie {movie_id}: {error.reason}")
         released = film.record["release_date"]
         return as_json({"id": movie_id, "release_date": released and released.isoformat(), "movie": facts})
+
+    return router
+
+
+def feedback(log: "PredictionLog") -> APIRouter:
+    """What comes later: only where there is a log of predictions."""
+    router = APIRouter(prefix="/v1", tags=["v1"])
+    refusals = REFUSALS | {404: {"model": Problem, "description": "No prediction of this log has the id"}}
+
+    @router.post("/feedback", response_model=Accepted, status_code=202, responses=refusals)
+    async def rated(request: Feedback) -> Response:
+        """The true rating, or label, of a movie that was predicted. A later one replaces an earlier one."""
+        if not log.knows(request.id):
+            return problem(404, "id: no prediction of this log has it")
+        if not log.rated(request.id, request.rating, request.label):
+            return problem(503, "the log has no room, or has stopped; try again in a second")
+        return as_json({"status": "accepted"}, 202)
 
     return router
 

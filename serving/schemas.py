@@ -4,10 +4,11 @@ Types and lengths are those of the JSON alone; a movie in it is then checked by 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from movie_ratings.log.records import ID
 from movie_ratings.model.rating import HIGHEST, LOWEST
 from movie_ratings.movies.validation import RANGES, MovieError, ValidMovie, validated
 from movie_ratings.prediction.classifier import BALANCED, Decision
@@ -144,6 +145,9 @@ class MoviePrediction(BaseModel):
     The label then need not be the most probable class. The rating of four movies in five lies in `interval_80`.
     """
 
+    id: Annotated[
+        str | None, Field(description="in the log of predictions, for POST /v1/feedback; only where the log is on")
+    ] = None
     label: Label
     probabilities: Probabilities
     predicted_rating: Rating
@@ -212,6 +216,30 @@ class ExplainResponse(BaseModel):
     words: Annotated[list[EffectOfText], Field(description="words, names and phrases, in the order of the movie")]
     contributions: Annotated[LinearContributions | None, Field(description="null for a model without a linear part")]
     model_version: str
+
+
+class Feedback(BaseModel):
+    """The true rating, or the true label, of a movie that was predicted."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"id": "0191f3a6c2b47d5e8f90a1b2c3d4e5f6", "rating": 6.8}]}
+    )
+
+    id: Annotated[str, Field(pattern=ID, description="of the prediction, as the response has it")]
+    rating: Annotated[float | None, Field(ge=LOWEST, le=HIGHEST, strict=True, description="0 to 10")] = None
+    label: Label | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.rating is None) == (self.label is None):
+            raise ValueError("give either rating or label")
+        return self
+
+
+class Accepted(BaseModel):
+    """That the feedback will be written to the log."""
+
+    status: Literal["accepted"]
 
 
 class ColumnsRequest(BaseModel):

@@ -1,8 +1,8 @@
 """The service without HTTP: the model, the queue in front of it, the metrics, and whether it takes requests."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.validation import ValidMovie
@@ -10,7 +10,11 @@ from movie_ratings.prediction.classifier import Classifier, Decision
 from movie_ratings.prediction.explain import Detail, Explanation, explain_in_steps
 from movie_ratings.prediction.steps import Steps
 from serving.batching import CAPACITY, Batcher, Predictions
+from serving.log_options import LogOptions
 from serving.metrics import Metrics
+
+if TYPE_CHECKING:
+    from serving.prediction_log import PredictionLog
 
 T = TypeVar("T")
 
@@ -27,12 +31,19 @@ class Explained:
 class Service:
     """What all routes and the page share. `close` must be called at the end.
 
-    ``ready`` is set to False when the process is about to stop, so that /readyz turns requests away.
+    ``ready`` is set to False when the process is about to stop, so that /readyz turns requests away. ``log`` is the log
+    of predictions, or None.
     """
 
-    def __init__(self, classifier: Classifier, capacity: int = CAPACITY):
+    def __init__(self, classifier: Classifier, capacity: int = CAPACITY, log: LogOptions | None = None):
+        """Start the queue and, with ``log``, the log of predictions.
+
+        Raises:
+            UserError: the log cannot be written.
+        """
         self.metrics = Metrics()
         self.ready = True
+        self.log = _started(log, self.metrics) if log else None
         self._batcher = Batcher(classifier, capacity, self.metrics.batch.observe)
         self.metrics.open.set_function(lambda: self._batcher.open)
         self.metrics.show_model(classifier.version)
@@ -53,7 +64,7 @@ class Service:
         return self._batcher.working
 
     async def predict(self, movies: Sequence[ValidMovie]) -> Predictions:
-        """Predict ``movies``, all with one model.
+        """Predict ``movies``, all with one model, and log the predictions if there is a log.
 
         Raises:
             BusyError: the queue is full.
@@ -62,6 +73,8 @@ class Service:
         found = await self._batcher.predict(movies)
         for prediction in found.predictions:
             self.metrics.predictions.labels(prediction.label).inc()
+        if self.log:
+            return replace(found, ids=self.log.predicted(movies, found.predictions, found.version))
         return found
 
     async def run(self, work: Callable[[Classifier], Steps[T]]) -> T:
@@ -94,7 +107,16 @@ class Service:
 
     def close(self) -> bool:
         """Finish the predictions that wait, then stop the queue; returns whether it stopped in time."""
-        return self._batcher.close()
+        stopped = self._batcher.close()
+        if self.log:
+            self.log.close()
+        return stopped
+
+
+def _started(log: LogOptions, metrics: Metrics) -> "PredictionLog":
+    from serving.prediction_log import PredictionLog  # pyarrow, which a service without a log may not need
+
+    return PredictionLog(log, metrics)
 
 
 def _explained(classifier: Classifier, movie: ValidMovie, decision: Decision, detail: Detail) -> Steps[Explained]:

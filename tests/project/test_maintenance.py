@@ -188,11 +188,69 @@ WORKFLOWS: Final = [str(path.relative_to(ROOT)) for path in (ROOT / ".github/wor
 ACTIONS: Final = [str(path.relative_to(ROOT)) for path in (ROOT / ".github/actions").rglob("action.yml")]
 
 
+# The jobs that may write, and what. None of them runs code of the repository.
+WRITING: Final = {
+    (".github/workflows/gate.yml", "comment"): {"pull-requests": "write"},
+    (".github/workflows/retrain.yml", "propose"): {"contents": "write", "pull-requests": "write"},
+}
+
+
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_may_only_read(name: str) -> None:
+def test_a_workflow_may_only_read_but_for_jobs_that_run_no_code_of_the_repository(name: str) -> None:
     workflow = read(name)
     assert workflow["permissions"] == {"contents": "read"}
-    assert not [job for job in workflow["jobs"].values() if "permissions" in job]
+    for job, found in workflow["jobs"].items():
+        assert found.get("permissions") == WRITING.get((name, job)), job
+        commands = "\n".join(runs(found))
+        if (name, job) in WRITING:
+            assert not re.search(r"\b(make|python|dvc|pip)\b", commands), job
+            assert not [step for step in found["steps"] if step.get("uses", "").startswith("./")]
+        else:
+            assert "github.token" not in str(found)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_puts_no_text_of_others_into_a_command(name: str) -> None:
+    """A branch, a title or an output reaches a command through its environment, where it is no code."""
+    for command in runs(read(name)):
+        assert "${{" not in command
+
+
+@pytest.mark.parametrize("name", [*WORKFLOWS, *ACTIONS])
+def test_workflows_run_stages_that_exist(name: str) -> None:
+    for module in re.findall(r"python -m (\S+)", "\n".join(runs(read(name)))):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists() or module == "venv", module
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_use_actions_in_the_same_versions(name: str) -> None:
+    """Dependabot raises all of them together."""
+    used = set(re.findall(r"uses: (actions/\S+)", (ROOT / name).read_text()))
+    known = set(re.findall(r"uses: (actions/\S+)", (ROOT / ".github/workflows/ci.yml").read_text()))
+    assert used <= known
+
+
+@pytest.mark.parametrize(("there", "called"), [("", "POST issues/7/comments"), ("42", "PATCH issues/comments/42")])
+def test_the_gate_writes_one_comment_and_brings_it_up_to_date(tmp_path: Path, there: str, called: str) -> None:
+    step = read(".github/workflows/gate.yml")["jobs"]["comment"]["steps"][-1]
+    (tmp_path / "body.md").write_text("### Gate passed\n")
+    gh = tmp_path / "gh"
+    gh.write_text(f'#!/bin/sh\ncase "$*" in *--jq*) echo "{there}";; *) echo "$*" > called; cp marked.md sent;; esac\n')
+    gh.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "GITHUB_REPOSITORY": "owner/name", "NUMBER": "7"}
+    command = ["bash", "-e", "-o", "pipefail", "-c", step["run"]]
+    subprocess.run(command, cwd=tmp_path, env=environment | {"MARK": step["env"]["MARK"]}, check=True)
+    method, _, place = called.partition(" ")
+    assert f"--method {method} repos/owner/name/{place} --field body=@marked.md" in (tmp_path / "called").read_text()
+    assert (tmp_path / "sent").read_text() == f"{step['env']['MARK']}\n### Gate passed\n"
+
+
+def test_retraining_pushes_a_branch_of_its_own_and_never_main() -> None:
+    workflow = read(".github/workflows/retrain.yml")
+    assert set(workflow[True]) == {"schedule", "workflow_dispatch"}  # YAML takes the key "on" for true
+    pushes = [line for command in runs(workflow) for line in command.splitlines() if "git push" in line]
+    assert pushes == ['git push origin "HEAD:refs/heads/$BRANCH"']
+    assert workflow["jobs"]["propose"]["env"]["BRANCH"].startswith("retrain/")
 
 
 def test_lint_tests_pipeline_and_image_are_jobs_of_their_own() -> None:

@@ -1,0 +1,41 @@
+"""Read the log of what was served, also while a service writes it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from movie_ratings.core import parquet
+from movie_ratings.core.errors import UserError, first_line
+from movie_ratings.log import parts
+from movie_ratings.log.schemas import SCHEMAS
+
+
+def batches(folder: Path, kind: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a kind, ``predictions`` or ``feedback``, in the order in which they were written.
+
+    Raises:
+        UserError: there is no such folder, or a part is damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    schema = SCHEMAS[kind]
+    # The open files first: a file that becomes a part while this runs would otherwise be in neither list.
+    lines = {path.name.removesuffix(parts.OPEN): _lines(path, schema) for path in parts.open_files(folder, kind)}
+    for path in parts.part_files(folder, kind):
+        lines.pop(path.name.removesuffix(parts.PART), None)
+        if path.exists():  # the service removes the oldest parts
+            yield from parquet.read_batches(path, schema)
+    for rows in lines.values():
+        if rows is not None:
+            yield rows
+
+
+def _lines(path: Path, schema: pa.Schema) -> pa.RecordBatch | None:
+    """The rows of an open file, which has 8 MB at most; None if it became a part."""
+    try:
+        return pa.RecordBatch.from_pylist(list(parts.read_lines(path)), schema)
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise UserError(f"{path}: not lines of this log ({first_line(error)})") from None

@@ -139,8 +139,9 @@ def _reasons(explanation: Explanation) -> str:
 
 
 def _strongest(effects: Sequence[Effect], count: int) -> list[Effect]:
-    """Those that move the rating most, the strongest first."""
-    return sorted(effects, key=lambda effect: -abs(effect.rating_effect))[:count]
+    """Those that move the rating most, the strongest first; not those that would be shown as 0.00."""
+    moving = [effect for effect in effects if round(effect.rating_effect, 2)]
+    return sorted(moving, key=lambda effect: -abs(effect.rating_effect))[:count]
 
 
 def _bars(effects: Sequence[Effect], largest: float) -> str:
@@ -160,8 +161,7 @@ def _bar(effect: Effect, share: float) -> str:
 
 
 def _points(effect: Effect) -> str:
-    points = round(effect.rating_effect, 2)
-    return f"{points:+.2f}" if points else "0.00"
+    return f"{effect.rating_effect:+.2f}"
 
 
 def _field(effect: Effect) -> str:

@@ -46,6 +46,13 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], schemas: Ma
         example = json.dumps(_example(schema, schemas), ensure_ascii=False)
         command = f"curl -X POST HOST{path} -H 'Content-Type: application/json' \\\n  -d '{example}'"
         yield f"<pre>{escape(command)}</pre>"
+    if parameters := operation.get("parameters"):
+        yield "<table><tr><th>parameter<th>type<th>limits"
+        for found in parameters:
+            needed = "" if found.get("required") else ", optional"
+            limits = ", ".join(f"{limit} {value:,}" for limit, value in _limits(found["schema"]))
+            yield f"<tr><td>{escape(found['name'])}<td>{_type(found['schema'])}{needed}<td>{limits}"
+        yield "</table>"
     yield "<table><tr><th>status<th>body<th>meaning"
     for status, response in operation["responses"].items():
         kinds = [_type(content["schema"]) for content in response.get("content", {}).values() if content.get("schema")]

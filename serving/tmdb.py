@@ -21,8 +21,8 @@ from serving.schemas import MAX_NAME, MAX_NAMES, MAX_SUMMARY, MAX_TITLE
 KEPT: Final = 256  # answers in memory
 FRESH: Final = 3600.0  # seconds for which an answer is kept
 WAITING: Final = 8  # open look-ups; the next one is refused
-TOTAL: Final = 8.0  # seconds of one look-up
-PATIENCE: Final = 12.0  # seconds that a request waits, for the look-ups before its own too
+TOTAL: Final = 12.0  # seconds of one look-up
+PATIENCE: Final = 15.0  # seconds that a request waits, for the look-ups before its own too
 
 
 class LookUps:

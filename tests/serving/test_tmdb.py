@@ -97,7 +97,28 @@ def test_look_ups_need_the_key_of_the_service(served_model: Path, source: fake.S
     with Server(served_model, **keys) as running:
         assert running.ask("GET", "/v1/tmdb/9")[0] == 401
         assert running.ask("GET", "/v1/tmdb/9", **{"X-API-Key": "sesame"})[0] == 200
-        assert running.ask("GET", "/docs")[0] == 200
+        status, page, _ = running.ask("GET", "/docs")
+        assert status == 200
+        assert "<tr><td>query<td>string<td>characters ≤ 500" in page
+        assert "<tr><td>year<td>integer or null, optional<td>≥ 1,870, ≤ 2,100" in page
+
+
+@pytest.mark.slow
+def test_predictions_do_not_wait_for_a_look_up(served_model: Path) -> None:
+    with (
+        fake.Server(movies=9, latency=30.0) as slow,
+        Server(served_model, "--no-page", TMDB_API_KEY=KEY, TMDB_API_URL=f"{slow.url}/3", NO_PROXY="*") as running,
+    ):
+        found: list[int] = []
+        asking = threading.Thread(target=lambda: found.append(running.ask("GET", "/v1/tmdb/9")[0]))
+        asking.start()
+        while not slow.statistics()["moments"]:
+            time.sleep(0.01)
+        for _ in range(3):
+            assert running.ask("POST", "/v1/predict", {"movies": [{"title": "Film"}]})[0] == 200
+        assert not found  # the look-up still waits
+        asking.join()
+        assert found == [502]  # and is given up
 
 
 class Slow:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -264,6 +265,14 @@ def test_an_answer_that_trickles_in_is_given_up() -> None:
             Tmdb(Credentials(), f"http://127.0.0.1:{server.server_address[1]}", total=1.0).film(5)
         assert time.monotonic() - started < 4
         server.shutdown()
+
+
+def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with pytest.raises(UserError, match=r"^TMDB: .* in time; try again later$"):
+            Tmdb(Credentials(), f"http://127.0.0.1:{silent.getsockname()[1]}", total=2.0).film(5)
+        assert time.monotonic() - started < 2.5
 
 
 def written(raw_params: dict[str, Any], server: Server) -> None:

@@ -21,7 +21,7 @@ import requests
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3 import BaseHTTPResponse, Retry
+from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3 import exceptions as faults
 
 from movie_ratings.core.errors import UserError
@@ -42,8 +42,10 @@ CAST_SIZE: Final = 10
 ATTEMPTS: Final = 4  # requests without a whole answer
 FIRST_DELAY: Final = 0.5  # seconds before the second one
 PER_SECOND: Final = 10.0  # requests, at most
-TIMEOUT: Final = 10.0  # seconds until a connection stands, and without a byte
-TOTAL: Final = 20.0  # seconds from the question to the answer
+TIMEOUT: Final = 5.0  # seconds until the head of an answer is there, and then without a byte
+# Seconds from the question to the answer: attempts begin in the first half, bodies are read in three quarters, and the
+# last quarter is the timeout of what has begun.
+TOTAL: Final = 20.0
 LONGEST_QUERY: Final = 500  # characters of a title that is searched
 BUSY: Final = (429, 500, 502, 503, 504)
 CHUNK: Final = 1 << 16  # bytes
@@ -202,21 +204,12 @@ class Tmdb:
 
     def _get(self, path: str, query: Mapping[str, str], parse: Callable[[bytes], Value]) -> Value | None:
         """The answer as ``parse`` reads it, None where nothing is found at ``path``."""
-        until = time.monotonic() + self._total
-        patience = _Patience(
-            total=ATTEMPTS - 1,
-            redirect=0,
-            status_forcelist=BUSY,
-            allowed_methods={"GET"},
-            backoff_factor=FIRST_DELAY,
-            backoff_jitter=FIRST_DELAY / 2,
-            raise_on_status=False,  # the last answer is then judged like any other
-        )
-        patience.until = until
         with self._turn, requests.Session() as session:
+            now = time.monotonic()
+            last_start, until = now + self._total / 2, now + self._total * 3 / 4
             session.auth = _Key(self._credentials.headers)
             for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(max_retries=patience))
+                session.mount(scheme, HTTPAdapter(max_retries=_patience(last_start)))
             for attempt in range(ATTEMPTS):
                 self._wait()
                 try:
@@ -229,7 +222,7 @@ class Tmdb:
                 # library raises for them.
                 except (requests.RequestException, faults.HTTPError, ValueError, ArithmeticError, OSError) as error:
                     raise UserError(f"TMDB: {reason(error)}; try again later") from None
-                if time.monotonic() + FIRST_DELAY > until:
+                if time.monotonic() + FIRST_DELAY > last_start:
                     break
                 time.sleep(FIRST_DELAY)
         raise UserError(f"TMDB: {why}; try again later")
@@ -248,12 +241,13 @@ class Tmdb:
         parse: Callable[[bytes], Value],
         until: float,
     ) -> Value | None:
+        timeout: Any = Timeout(total=min(TIMEOUT, self._total / 4))
         with session.get(
             f"{self._url}/{path}",
             params={**query, **self._credentials.query},
             headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
             stream=True,
-            timeout=min(TIMEOUT, self._total),
+            timeout=timeout,
             allow_redirects=False,  # the key goes to the address that the user named and nowhere else
         ) as response:
             status, described = response.status_code, f"HTTP {response.status_code}"
@@ -277,6 +271,21 @@ class Tmdb:
         if 300 <= status < 400:
             raise UserError(f"TMDB: {described}, a redirect, which would take the key to another address")
         raise UserError(f"TMDB: {described}")
+
+
+def _patience(until: float) -> _Patience:
+    """Repeats of a request that no answer came to, or that came at a bad time."""
+    patience = _Patience(
+        total=ATTEMPTS - 1,
+        redirect=0,
+        status_forcelist=BUSY,
+        allowed_methods={"GET"},
+        backoff_factor=FIRST_DELAY,
+        backoff_jitter=FIRST_DELAY / 2,
+        raise_on_status=False,  # the last answer is then judged like any other
+    )
+    patience.until = until
+    return patience
 
 
 def key_in(environment: Mapping[str, str]) -> Credentials | None:

@@ -26,6 +26,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
             "start": f"{results['abuse']['megabytes_at_start']:.0f}",
             "seconds": f"{results['abuse']['attack']['seconds']:.0f}",
         },
+        "log": _log(results["log"]),
         "image": {name: f"{results['image']['megabytes'][name]:.0f}" for name in ("packages", "model")},
     }
     return {f"{part}.{name}": text for part, found in parts.items() for name, text in found.items()}
@@ -154,6 +155,13 @@ def _scale(found: Mapping[str, Any]) -> dict[str, str]:
         "killed-outputs": str(killed["outputs"]),
         "tokenising": f"{found['tokenising']['share_of_the_library_alone']['median']:.0%}",
         "prediction-growth": f"{many / few - 1:.0%}",
+    }
+
+
+def _log(found: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "throughput": f"{found['share_of_throughput']['median']:.0%}",
+        "processor": f"{found['share_of_milliseconds']['median'] - 1:.1%}",
     }
 
 

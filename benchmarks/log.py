@@ -7,6 +7,8 @@ under load for longer, while its memory is measured. Writes benchmarks/results/l
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -31,18 +33,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         lines, folder = Path(scratch, "movies.jsonl"), Path(scratch, "log")
         lines.write_text("".join(json.dumps(request(movie)) + "\n" for movie in movies(MOVIES)))
-        with served() as (plain, _), served("--log", str(folder), "--log-texts") as (logged, process):
-            services = {"without": plain, "with": logged}
+        with served() as (plain, bare), served("--log", str(folder), "--log-texts") as (logged, process):
+            services, processes = {"without": plain, "with": logged}, {"without": bare, "with": process}
             found: dict[str, list[dict[str, Any]]] = {name: [] for name in services}
             for url in services.values():
                 load(url, lines, "--seconds", "5")
             for number in range(options.rounds):
                 # Each goes first in every other round: what else the machine does hits both alike.
                 for name in sorted(services, reverse=number % 2 == 1):
-                    found[name].append(load(services[name], lines, "--seconds", str(options.seconds)))
+                    before = processor_seconds(processes[name])
+                    measured = load(services[name], lines, "--seconds", str(options.seconds))
+                    used = processor_seconds(processes[name]) - before
+                    found[name].append(measured | {"milliseconds": 1_000 * used / measured["statuses"]["200"]})
             memory = soak(logged, lines, process, options.soak)
         speeds = {name: [one["answered_a_second"] for one in some] for name, some in found.items()}
         ratios = [a / b for a, b in zip(speeds["with"], speeds["without"], strict=True)]
+        milliseconds = {name: [one["milliseconds"] for one in some] for name, some in found.items()}
         rows = sum(len(batch) for batch in read.batches(folder, "predictions"))
         size = sum(path.stat().st_size for path in folder.iterdir())
     storage.write_json(
@@ -51,6 +57,11 @@ def main() -> None:
             "clients": CLIENTS,
             "movies_per_second": {name: spread(values) for name, values in speeds.items()},
             "share_of_throughput": spread(ratios),
+            # Of the processor, which other programs on the machine change less than the throughput.
+            "milliseconds_a_movie": {name: spread(values) for name, values in milliseconds.items()},
+            "share_of_milliseconds": spread(
+                [a / b for a, b in zip(milliseconds["with"], milliseconds["without"], strict=True)]
+            ),
             "p99_seconds": {name: spread([one["answered"]["p99_seconds"] for one in found[name]]) for name in found},
             "memory": memory,
             "rows": rows,
@@ -58,6 +69,12 @@ def main() -> None:
         },
     )
     print(f"log: {spread(ratios)['median']:.1%} of the throughput without a log")
+
+
+def processor_seconds(process: subprocess.Popen[str]) -> float:
+    """Seconds of the processor that all threads of a process have used so far (Linux)."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ class RowGroups:
     def end(self) -> None:
         """Write the last row group, which may be smaller."""
         if self._pending or not self.rows:
-            rest = pa.concat_tables([self.schema.empty_table(), *self._pending]).combine_chunks()
+            # For an empty_table, pyarrow would import pandas where that is installed: 70 MB of memory.
+            rest = pa.concat_tables([pa.Table.from_batches([], self.schema), *self._pending]).combine_chunks()
             self._file.write_table(rest, row_group_size=ROW_GROUP)
 
 

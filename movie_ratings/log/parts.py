@@ -13,11 +13,13 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import filelock
 import pyarrow as pa
+import pyarrow.json as pa_json
 
 from movie_ratings.core import parquet, storage
 from movie_ratings.core.errors import UserError, first_line
@@ -29,7 +31,7 @@ PART: Final = ".parquet"
 KEY_BYTES: Final = 32
 CHUNK: Final = 1_000  # rows that are in memory at once
 OLDEST: Final = 3_600.0  # seconds after which an open file becomes a part, if it has rows
-LARGEST: Final = 8 << 20  # bytes of an open file
+LARGEST: Final = 4 << 20  # bytes of an open file: a larger one would take more memory when it becomes a part
 
 
 def lock(folder: Path) -> filelock.BaseFileLock:
@@ -139,12 +141,11 @@ class Parts:
         part = path.with_name(path.name.removesuffix(OPEN) + PART)
         # A part that exists is complete: the process was killed before it removed the lines.
         if not part.exists():
-            rows = read_lines(path)
-            first = next(rows, None)
-            if first is not None:
+            batches = as_batches(read_lines(path), self._schema)
+            if any(True for _ in read_lines(path)):
                 try:
-                    parquet.write_batches(part, _batches(first, rows, self._schema), self._schema)
-                except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+                    parquet.write_batches(part, batches, self._schema)
+                except pa.ArrowInvalid as error:
                     raise UserError(f"{path}: not lines of this log ({first_line(error)}); remove the file") from None
         path.unlink()
         self._remove_oldest()
@@ -175,24 +176,27 @@ def _named(folder: Path, kind: str, suffix: str) -> list[Path]:
     return sorted(path for path in folder.iterdir() if name.fullmatch(path.name))
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of an open file. A line without an end, which its process did not complete, is none."""
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The rows of an open file as JSON. A line without an end, which its process did not complete, is none."""
     with path.open("rb") as file:
         for line in file:
             with contextlib.suppress(ValueError, RecursionError):
-                row = json.loads(line) if line.endswith(b"\n") else None
-                if isinstance(row, dict):
-                    yield row
+                if line.endswith(b"\n") and isinstance(json.loads(line), dict):
+                    yield line
 
 
-def _batches(first: dict[str, Any], rows: Iterator[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    chunk = [first]
-    for row in rows:
-        if len(chunk) == CHUNK:
-            yield pa.RecordBatch.from_pylist(chunk, schema)
-            chunk = []
-        chunk.append(row)
-    yield pa.RecordBatch.from_pylist(chunk, schema)
+def as_batches(lines: Iterator[bytes], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of `read_lines`, at most `CHUNK` in a batch.
+
+    Raises:
+        pa.ArrowInvalid: a line holds other types.
+    """
+    # Arrow itself reads the lines: for lists of Python, it would import pandas where that is installed (70 MB).
+    as_numbers = pa.schema([pa.field(f.name, pa.int64()) if pa.types.is_timestamp(f.type) else f for f in schema])
+    parsing = pa_json.ParseOptions(explicit_schema=as_numbers, unexpected_field_behavior="ignore")
+    while chunk := b"".join(islice(lines, CHUNK)):
+        reading = pa_json.ReadOptions(use_threads=False, block_size=len(chunk) + 1)
+        yield from pa_json.read_json(pa.BufferReader(chunk), reading, parsing).cast(schema).to_batches()
 
 
 def _joined(lines: Sequence[bytes], size: int) -> Iterator[bytes]:

@@ -27,15 +27,14 @@ def batches(folder: Path, kind: str) -> Iterator[pa.RecordBatch]:
         if path.exists():  # the service removes the oldest parts
             yield from parquet.read_batches(path, schema)
     for rows in lines.values():
-        if rows is not None:
-            yield rows
+        yield from rows
 
 
-def _lines(path: Path, schema: pa.Schema) -> pa.RecordBatch | None:
-    """The rows of an open file, which has 8 MB at most; None if it became a part."""
+def _lines(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """The rows of an open file, which has 4 MB at most; none if it became a part."""
     try:
-        return pa.RecordBatch.from_pylist(list(parts.read_lines(path)), schema)
+        return list(parts.as_batches(parts.read_lines(path), schema))
     except FileNotFoundError:
-        return None
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        return []
+    except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not lines of this log ({first_line(error)})") from None

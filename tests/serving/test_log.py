@@ -24,7 +24,7 @@ from serving import prediction_log
 from serving.log_options import LogOptions
 from serving.metrics import Metrics
 from serving.prediction_log import ROWS, PredictionLog
-from tests.support.builders import EVERYTHING, largest_file
+from tests.support.builders import EVERYTHING, largest_file, last_line
 from tests.support.service import Server
 
 MOVIE = {"title": "Film 7", "summary": "A radiant vision.", "genres": ["Drama", "Crime"], "year": 1994}
@@ -337,3 +337,17 @@ def test_a_disk_without_room_leaves_the_lines_and_no_half_part(tmp_path: Path) -
         found.rotate()
     assert [path.suffix for path in tmp_path.iterdir()] == [".jsonl"]
     assert len(rows(tmp_path, "feedback")) == 2_000
+
+
+def test_a_part_is_made_without_pandas_which_takes_the_memory_of_a_small_model(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from movie_ratings.log.parts import Parts
+parts = Parts(Path({str(tmp_path)!r}), "feedback", 1 << 20)
+parts.append([{{"time": 1, "id": "a", "rating": 1.0, "label": None}}])
+parts.rotate()
+print("pandas" in sys.modules)
+"""
+    assert last_line(code) == "False"
+    assert len(rows(tmp_path, "feedback")) == 1

@@ -121,7 +121,9 @@ def similar(comparables: Sequence[Comparable]) -> str:
 def _reasons(explanation: Explanation) -> str:
     # A word that is all of its field has the field's bar.
     alone = {(field.field, field.text) for field in explanation.fields}
-    words = _strongest([word for word in explanation.words if (word.field, word.text) not in alone], WORDS)
+    # Nor does a word need a bar that moves nothing.
+    others = [w for w in explanation.words if (w.field, w.text) not in alone and round(w.rating_effect, 2)]
+    words = _strongest(others, WORDS)
     fields = _strongest(explanation.fields, FIELDS)
     largest = max((abs(effect.rating_effect) for effect in (*fields, *words)), default=0.0) or 1.0
     return section(
@@ -139,9 +141,8 @@ def _reasons(explanation: Explanation) -> str:
 
 
 def _strongest(effects: Sequence[Effect], count: int) -> list[Effect]:
-    """Those that move the rating most, the strongest first; not those that would be shown as 0.00."""
-    moving = [effect for effect in effects if round(effect.rating_effect, 2)]
-    return sorted(moving, key=lambda effect: -abs(effect.rating_effect))[:count]
+    """Those that move the rating most, the strongest first."""
+    return sorted(effects, key=lambda effect: -abs(effect.rating_effect))[:count]
 
 
 def _bars(effects: Sequence[Effect], largest: float) -> str:
@@ -161,7 +162,8 @@ def _bar(effect: Effect, share: float) -> str:
 
 
 def _points(effect: Effect) -> str:
-    return f"{effect.rating_effect:+.2f}"
+    points = round(effect.rating_effect, 2)
+    return f"{points:+.2f}" if points else "0.00"
 
 
 def _field(effect: Effect) -> str:

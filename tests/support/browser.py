@@ -67,6 +67,9 @@ def opened(browser: Browser, server: Server, width: str, query: str = "", **opti
     page.close()
 
 
+SETTLING = 300  # milliseconds
+
+
 def open_tab(page: Page, name: str) -> None:
     """Go to a tab, which may be behind the dots on a phone."""
     tab = page.get_by_role("tab", name=name)
@@ -96,6 +99,8 @@ def add_variants(page: Page, count: int) -> None:
     for number in range(1, count + 1):
         page.get_by_role("button", name="Add the form as a variant").click()
         expect(field(page, number, "title")).to_be_visible()
+    # The fields get their values one after another; what a test types before would be overwritten.
+    page.wait_for_timeout(SETTLING)
 
 
 def field(page: Page, variant: int, name: str) -> Any:

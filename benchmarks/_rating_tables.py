@@ -46,7 +46,7 @@ def intervals_table(study: Mapping[str, Any]) -> str:
 
 
 def decisions_table(study: Mapping[str, Any]) -> str:
-    """What a user asks of the two kinds of label."""
+    """How often each kind of label is given, and how often it is right."""
     head = ["label", "accuracy", "balanced accuracy", "macro-F1"]
     head += [text for name in CLASSES for text in (f"called {name}", f"of these, {name}")]
     rows = []

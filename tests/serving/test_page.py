@@ -4,7 +4,6 @@ MOVIE_RATINGS_SCREENSHOTS names a folder to keep screenshots in, MOVIE_RATINGS_P
 """
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,24 +24,11 @@ from tests.support.browser import (
     picture,
     predict,
     predict_all,
-    started,
 )  # fmt: skip
 from tests.support.service import Server
 from tests.support.workbooks import xlsx
 
 pytestmark = NEEDED
-
-
-@pytest.fixture(scope="module")
-def server(served_model: Path) -> Iterator[Server]:
-    with Server(Path(os.environ.get("MOVIE_RATINGS_PAGE_MODEL", served_model))) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started() as running:
-        yield running
 
 
 @pytest.fixture(params=WIDTHS)

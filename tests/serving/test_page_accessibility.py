@@ -1,7 +1,5 @@
 """The page for those who use a keyboard or a screen reader, in light and in dark, at both widths: axe-core's rules."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,6 @@ from tests.support.browser import (
     opened,
     predict,
     predict_all,
-    started,
 )  # fmt: skip
 from tests.support.service import Server
 
@@ -33,18 +30,6 @@ FOCUSED = """() => {
   ];
 }"""
 STILL = "!document.querySelector('.pending') && document.getAnimations().every((one) => one.playState !== 'running')"
-
-
-@pytest.fixture(scope="module")
-def server(served_model: Path) -> Iterator[Server]:
-    with Server(Path(os.environ.get("MOVIE_RATINGS_PAGE_MODEL", served_model))) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started() as running:
-        yield running
 
 
 def violations(page: Page) -> list[str]:

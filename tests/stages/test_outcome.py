@@ -1,45 +1,16 @@
 """From a slate to what came true, with the two commands over real HTTP."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from ruamel.yaml import YAML
 
-from movie_ratings.sources.tmdb import client
 from stages import outcome, slate
-from tests.support.builders import ROOT
-from tests.support.tmdb import KEY, Server
+from tests.support.tmdb import Start
 
-Start = Callable[..., Server]
 RANGE = ["--from", "2026-12-01", "--to", "2027-02-28"]
 OUT = {"release_date": "2027-01-15", "vote_count": 0, "vote_average": 0.0}
-
-
-@pytest.fixture
-def start(trained: Path, raw_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start a server of TMDB's shapes, which params.yaml of the working directory names from then on."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("TMDB_API_KEY", KEY)
-    monkeypatch.setenv("MOVIE_RATINGS_NOW", "2026-11-26T12:00:00")
-    monkeypatch.setattr(client, "FIRST_DELAY", 0.002)
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with ExitStack() as stack:
-
-        def started(**settings: Any) -> Server:
-            server = stack.enter_context(Server(**settings))
-            raw_params["evaluate"]["bootstrap"] = 100
-            raw_params["fetch"]["tmdb"] |= {"api_url": f"{server.url}/3", "requests_per_second": 1000.0}
-            with Path("params.yaml").open("w") as file:
-                YAML().dump(raw_params, file)
-            return server
-
-        yield started
 
 
 def test_what_was_predicted_before_the_release_is_scored_after_it(

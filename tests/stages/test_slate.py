@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from python_calamine import CalamineWorkbook
-from ruamel.yaml import YAML
 
 from movie_ratings.core import parquet
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.slates import SLATE
-from movie_ratings.sources.tmdb import client
 from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.lookup import Film
 from stages import slate
 from tests.support.builders import ROOT
-from tests.support.tmdb import KEY, Server, Settings, details, most_in_one_second, with_values
+from tests.support.tmdb import KEY, Settings, Start, details, most_in_one_second, with_values
 
 RANGE = ["--from", "2026-12-01", "--to", "2027-02-28"]
-Start = Callable[..., Server]
 
 
 def upcoming(count: int) -> dict[str, dict[str, Any]]:
@@ -43,29 +38,6 @@ def upcoming(count: int) -> dict[str, dict[str, Any]]:
         }
         for n in range(1, count + 1)
     }  # fmt: skip
-
-
-@pytest.fixture
-def start(trained: Path, raw_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start a server of TMDB's shapes, which params.yaml of the working directory names."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("TMDB_API_KEY", KEY)
-    monkeypatch.setenv("MOVIE_RATINGS_NOW", "2026-11-26T12:00:00")
-    monkeypatch.setattr(client, "FIRST_DELAY", 0.002)
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with ExitStack() as stack:
-
-        def started(rate: float = 1000.0, **settings: Any) -> Server:
-            server = stack.enter_context(Server(**settings))
-            raw_params["fetch"]["tmdb"] |= {
-                "api_url": f"{server.url}/3", "requests_per_second": rate, "timeout": 0.5,
-            }  # fmt: skip
-            with Path("params.yaml").open("w") as file:
-                YAML().dump(raw_params, file)
-            return server
-
-        yield started
 
 
 def records(settings: Settings, ids: Any) -> pa.Table:

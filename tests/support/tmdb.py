@@ -16,6 +16,7 @@ import urllib.request
 import zlib
 from base64 import b64decode
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Self
@@ -367,3 +368,7 @@ async def _serve(settings: Settings) -> None:
 
 if __name__ == "__main__":
     asyncio.run(_serve(Settings(**json.loads(sys.argv[1]))))
+
+
+# Starts a server with these settings.
+Start = Callable[..., Server]

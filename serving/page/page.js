@@ -31,9 +31,14 @@
       head.removeAttribute("role");
       head.removeAttribute("tabindex");
     }
-    // A list of choices closes when the keyboard leaves its field; the keyboard must not go into the list.
-    for (const list of document.querySelectorAll("ul[role=listbox]:not([tabindex])")) list.setAttribute("tabindex", "-1");
   };
+  // A list of choices closes when the keyboard leaves its field; the keyboard must not go into the list. The list is
+  // changed at the key itself, since a busy browser may not have drawn a frame since the list opened.
+  const skipLists = (event) => {
+    if (event.key !== "Tab") return;
+    for (const list of document.querySelectorAll("ul[role=listbox]")) list.setAttribute("tabindex", "-1");
+  };
+  document.addEventListener("keydown", skipLists, true);
   let waiting = false;
   new MutationObserver(() => {
     if (waiting) return;

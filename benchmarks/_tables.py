@@ -142,7 +142,9 @@ def scores_table(head: str, rows: Mapping[str, Any]) -> str:
 
 def sizes_table(study: Mapping[str, Any]) -> str:
     """The learning curve, and where a line through it would reach the aims."""
-    sizes = sorted(study["sizes"].values(), key=lambda size: size["training_rows"])
+    whole = {view: study["model"][view]["model"] for view in VIEWS}
+    sizes = [study["sizes"][share] for share in sorted(study["sizes"], key=float)]
+    sizes[-1] = sizes[-1] | whole
     rows = [
         [f"{size['training_rows']:,}", *(_with_interval(size[view], kind) for view in VIEWS for kind in KINDS)]
         for size in sizes

@@ -108,8 +108,7 @@ class Study:
             case "objectives" | "seeds":
                 return [Training(options, self.folds[n]) for options in self.cases(part).values() for n in SOME]
             case "sizes":
-                shares = [Training(self.options, fold) for share in SIZES for fold in self.shares(share)]
-                return [*whole, *shares]
+                return [Training(self.options, fold) for share in SIZES for fold in self.shares(share)]
             case "time":
                 return [*whole, *(Training(self.options, fold) for fold in by_time(self.movies, self.options))]
             case _:
@@ -197,19 +196,23 @@ class Study:
         return {"seeds": self.compared("seeds")}
 
     def sizes(self) -> dict[str, Any]:
-        """The learning curve: the model on a share of its training movies."""
-        found = {}
-        for share in (*SIZES, 1.0):
-            folds = self.shares(share) if share < 1 else self.folds
-            tables = [self.logits(fold) for fold in folds] if share < 1 else self.tables
-            rows = int(np.mean([len(fold.train) for fold in folds]))
-            found[str(share)] = {"training_rows": rows} | {
+        """The learning curve: the model on a share of its training movies; `model` has the figures for all of them."""
+        found: dict[str, Any] = {"1.0": {"training_rows": self.training_rows(self.folds)}}
+        for share in SIZES:
+            folds = self.shares(share)
+            tables = [self.logits(fold) for fold in folds]
+            found[str(share)] = {"training_rows": self.training_rows(folds)} | {
                 view: self.figures(
                     self.pooled(folds, [self.decide(f, t, view) for f, t in zip(folds, tables, strict=True)])
                 )
                 for view in VIEWS
             }
         return {"sizes": found}
+
+    @staticmethod
+    def training_rows(folds: Sequence[Fold]) -> int:
+        """How many training movies a fold has on average."""
+        return int(np.mean([len(fold.train) for fold in folds]))
 
     def time(self) -> dict[str, Any]:
         """The model as it is used: trained on the movies up to a year, it predicts those of the following years.

@@ -1,6 +1,6 @@
 """Figures of merit of a classifier and of its ratings: pure functions of what is true and what was predicted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from movie_ratings.movies.labels import CLASSES
 
 BINS = 10
 INDICES = list(range(len(CLASSES)))
+AT_ONCE = 100_000  # row indices of resamples in memory at a time
 
 
 def scores(answers: Answers) -> dict[str, float]:
@@ -53,10 +54,7 @@ def rating_scores(ratings: Ratings) -> dict[str, float]:
 
 
 def class_scores(labels: Ints, predicted: Ints) -> dict[str, float]:
-    """Compute accuracy, balanced accuracy and macro-F1 of class indices (movies,).
-
-    One confusion matrix gives all three, which is fast enough for thousands of bootstrap samples.
-    """
+    """Compute accuracy, balanced accuracy and macro-F1 of class indices (movies,)."""
     return confusion.scores(confusion.matrix(labels, predicted))
 
 
@@ -112,18 +110,25 @@ def perfectly_calibrated_error(probabilities: Floats, samples: int, seed: int) -
     return float(np.mean(drawn))
 
 
-def bootstrap(rows: int, figures: Callable[[Ints], dict[str, float]], samples: int, seed: int) -> dict[str, Any]:
-    """95% percentile intervals of ``figures(row indices)`` over ``samples`` resamples of the rows."""
+def bootstrap(
+    rows: int, figures: Callable[[Ints], Mapping[str, Floats]], samples: int, seed: int
+) -> dict[str, list[float]]:
+    """95% percentile intervals of figures over ``samples`` resamples of the rows.
+
+    ``figures`` gets the row indices of several resamples (resamples, rows), and returns figures of shape (resamples,).
+    """
     generator = np.random.default_rng(seed)
-    drawn = [figures(generator.integers(0, rows, rows)) for _ in range(samples)]
+    at_once = max(1, AT_ONCE // rows)
+    counts = [min(at_once, samples - first) for first in range(0, samples, at_once)]
+    drawn = [figures(generator.integers(0, rows, (count, rows))) for count in counts]
     return {
-        name: [float(q) for q in np.quantile([figure[name] for figure in drawn], [0.025, 0.975])] for name in drawn[0]
+        name: np.quantile(np.concatenate([part[name] for part in drawn]), [0.025, 0.975]).tolist() for name in drawn[0]
     }
 
 
 def intervals(labels: Ints, predicted: Ints, samples: int, seed: int) -> dict[str, Any]:
     """95% intervals of `class_scores`, by bootstrap over the movies."""
-    return bootstrap(len(labels), lambda drawn: class_scores(labels[drawn], predicted[drawn]), samples, seed)
+    return bootstrap(len(labels), lambda drawn: _class_scores(labels[drawn], predicted[drawn]), samples, seed)
 
 
 def rating_intervals(ratings: Ratings, samples: int, seed: int) -> dict[str, Any]:
@@ -133,7 +138,7 @@ def rating_intervals(ratings: Ratings, samples: int, seed: int) -> dict[str, Any
         "mean_absolute_error": ratings.errors, "interval_coverage": ratings.covered, "interval_width": high - low
     }  # fmt: skip
     return bootstrap(
-        len(low), lambda drawn: {name: float(c[drawn].mean()) for name, c in columns.items()}, samples, seed
+        len(low), lambda drawn: {name: c[drawn].mean(axis=1) for name, c in columns.items()}, samples, seed
     )
 
 
@@ -142,20 +147,18 @@ def paired_error(ours: Ratings, theirs: Ratings, samples: int, seed: int) -> dic
 
     A difference below 0 means that the ratings of ``ours`` are nearer to the truth.
     """
-    each: Floats = ours.errors - theirs.errors
-    drawn = bootstrap(len(each), lambda some: {"error": float(each[some].mean())}, samples, seed)
-    return {"difference": float(each.mean()), "interval_95": drawn["error"]}
+    return _mean_with_interval(ours.errors - theirs.errors, samples, seed)
 
 
 def paired_difference(labels: Ints, ours: Ints, theirs: Ints, samples: int, seed: int) -> dict[str, Any]:
     """`class_scores` of the predictions ``ours`` minus those of ``theirs`` for the same movies, with 95% intervals."""
 
-    def difference(drawn: Ints) -> dict[str, float]:
-        first, second = (class_scores(labels[drawn], predicted[drawn]) for predicted in (ours, theirs))
+    def difference(drawn: Ints) -> dict[str, Floats]:
+        first, second = (_class_scores(labels[drawn], predicted[drawn]) for predicted in (ours, theirs))
         return {name: first[name] - second[name] for name in first}
 
-    rows = len(labels)
-    return {"difference": difference(np.arange(rows)), "interval_95": bootstrap(rows, difference, samples, seed)}
+    whole = {name: float(values[0]) for name, values in difference(np.arange(len(labels))[None]).items()}
+    return {"difference": whole, "interval_95": bootstrap(len(labels), difference, samples, seed)}
 
 
 def paired_log_loss(ours: Answers, theirs: Answers, samples: int, seed: int) -> dict[str, Any]:
@@ -165,9 +168,18 @@ def paired_log_loss(ours: Answers, theirs: Answers, samples: int, seed: int) -> 
     """
     rows = np.arange(len(ours.labels))
     first, second = (np.log(np.maximum(found.probabilities[rows, found.labels], 1e-15)) for found in (ours, theirs))
-    each: Floats = second - first
-    drawn = bootstrap(len(rows), lambda some: {"log_loss": float(each[some].mean())}, samples, seed)
-    return {"difference": float(each.mean()), "interval_95": drawn["log_loss"]}
+    return _mean_with_interval(second - first, samples, seed)
+
+
+def _mean_with_interval(each: Floats, samples: int, seed: int) -> dict[str, Any]:
+    """The mean of differences (movies,) with its 95% interval, by bootstrap over the movies."""
+    drawn = bootstrap(len(each), lambda rows: {"mean": each[rows].mean(axis=1)}, samples, seed)
+    return {"difference": float(each.mean()), "interval_95": drawn["mean"]}
+
+
+def _class_scores(labels: Ints, predicted: Ints) -> dict[str, Floats]:
+    """`class_scores` of each row of class indices (resamples, movies)."""
+    return confusion.scores_of_each(confusion.matrices(labels, predicted))
 
 
 def decisions(answers: Answers) -> dict[str, dict[str, Any]]:

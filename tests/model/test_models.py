@@ -217,8 +217,23 @@ def test_the_class_scores_are_the_library_figures(pairs: list[tuple[int, int]]) 
 def test_a_bootstrap_interval_holds_its_figure() -> None:
     labels = np.array([0, 1, 2] * 40)
     predicted = np.where(np.arange(120) % 4 == 0, 1, labels)
-    low, high = metrics.bootstrap(120, lambda i: metrics.class_scores(labels[i], predicted[i]), 200, 0)["accuracy"]
+    low, high = metrics.intervals(labels, predicted, 200, 0)["accuracy"]
     assert low < metrics.class_scores(labels, predicted)["accuracy"] < high
+
+
+def test_a_bootstrap_interval_is_that_of_the_scores_of_each_resample(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = np.random.default_rng(7)
+    labels, predicted = drawn.integers(0, 3, 50), drawn.integers(0, 3, 50)
+    labels[labels == 2] = np.where(np.arange((labels == 2).sum()) < 2, 2, 0)  # some resamples have no good movie
+    generator = np.random.default_rng(5)
+    each = []
+    for _ in range(300):
+        rows = generator.integers(0, 50, 50)
+        each.append(metrics.class_scores(labels[rows], predicted[rows]))
+    for at_once in (1, 1_000, 1_000_000):
+        monkeypatch.setattr(metrics, "AT_ONCE", at_once)
+        for name, found in metrics.intervals(labels, predicted, 300, 5).items():
+            assert found == pytest.approx(np.quantile([scores[name] for scores in each], [0.025, 0.975]))
 
 
 def test_a_decision_applies_its_offsets() -> None:

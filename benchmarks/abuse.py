@@ -26,8 +26,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import _results
 from benchmarks._memory import peak_megabytes
-from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.paths import MODEL
 from movie_ratings.movies.text import FIELDS
@@ -49,7 +49,7 @@ def main() -> None:
     with served(options.model) as (port, process):
         found: dict[str, Any] = {"megabytes_at_start": peak_megabytes(process.pid), "limits": edges(port)}
         found["attack"] = attacked(port, process, options.seconds)
-    storage.write_json("benchmarks/results/abuse.json", found)
+    _results.write("abuse", found)
     attack = found["attack"]
     reached = (attack["peak_megabytes"], attack["honest"]["worst_seconds"], attack["stop_seconds"])
     print("abuse: {:.0f} MB, an honest client waited for {:.2f} s, SIGTERM took {:.1f} s".format(*reached))

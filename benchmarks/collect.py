@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
+from benchmarks import _results
 from benchmarks._memory import peak_megabytes
 from movie_ratings import params
-from movie_ratings.core import storage
 from movie_ratings.core.command import run_stage
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.record import MOVIE
@@ -33,7 +33,7 @@ from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.ids import planned
 from tests.support.tmdb import KEY, Server, Settings, details, exported, most_in_one_second
 
-OUTPUT = "benchmarks/results/collect.json"
+OUTPUT = str(_results.path("collect"))
 KILLS = 10
 MOST_RUNS = 10
 MANY = 1_200_000
@@ -47,7 +47,7 @@ def main() -> None:
         "faults_20_percent_and_kills": faults(movies=2_000),
         "ids_1_200_000": planning(),
     }
-    storage.write_json(OUTPUT, found)
+    _results.write("collect", found)
     print(json.dumps(found, indent=2))
 
 

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import _results
 from benchmarks.serving import load, movies, request, served
-from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.paths import MODEL
 from movie_ratings.prediction.classifier import Classifier
@@ -59,7 +59,7 @@ def main() -> None:
     clients = found["clients"]
     # A figure that depends less on how busy the machine was.
     clients["p99_in_movies_of_a_batch"] = clients["answered"]["p99_seconds"] * found["movies_a_second_in_batches"]
-    storage.write_json("benchmarks/results/explain.json", found)
+    _results.write("explain", found)
     refused = clients["statuses"].get("503", 0)
     print(
         f"explain: {CLIENTS} clients, {clients['answered_a_second']:.1f} explanations a second, "

@@ -20,9 +20,10 @@ import pandas
 import pyarrow as pa
 from tqdm import tqdm
 
+from benchmarks import _results
 from benchmarks._memory import peak_megabytes
 from movie_ratings import params
-from movie_ratings.core import parquet, storage
+from movie_ratings.core import parquet
 from movie_ratings.core.command import run_stage
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.sources import selected
@@ -30,7 +31,7 @@ from movie_ratings.sources.fetch_report import FetchReport
 
 Task = Callable[[str], None]
 
-OUTPUT = "benchmarks/results/files.json"
+OUTPUT = str(_results.path("files"))
 ROWS = 1_000_000
 ROUNDS = 5
 COLUMNS = (
@@ -51,7 +52,7 @@ def main() -> None:
             "read": compared(str(path), read, pandas_read),
             "read_and_write": compared(str(path), read_and_write, pandas_read_and_write),
         }
-    storage.write_json(OUTPUT, found)
+    _results.write("files", found)
     print(json.dumps(found, indent=2))
 
 

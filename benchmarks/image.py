@@ -21,11 +21,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from movie_ratings.core import storage
+from benchmarks import _results
 from movie_ratings.core.command import run_stage
 from movie_ratings.core.errors import UserError
 
-RESULT: Final = "benchmarks/results/image.json"
+RESULT: Final = str(_results.path("image"))
 CURL: Final = (
     "curl -s -X POST http://127.0.0.1:{port}/classifier_post -H 'Content-Type: application/json' "
     """-d '{{"title": ["The Long Harbour"], "summary": ["A pilot guides a ship home."], "genres": [["Drama"]]}}'"""
@@ -41,7 +41,7 @@ def measure() -> None:
         root.chmod(0o755)
         found = build(instructions, root)
         found |= try_out(instructions, root)
-    storage.write_json(RESULT, found)
+    _results.write("image", found)
     print(f"image: {sum(found['megabytes'].values()):.0f} MB go in, ready after {found['seconds_to_ready']:.1f} s")
 
 

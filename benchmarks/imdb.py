@@ -21,15 +21,16 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
+from benchmarks import _results
 from benchmarks._memory import peak_megabytes
 from movie_ratings import params
-from movie_ratings.core import parquet, storage
+from movie_ratings.core import parquet
 from movie_ratings.core.command import exit_code
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.sources import selected
 from movie_ratings.sources.fetch_report import FetchReport
 
-OUTPUT: Final = "benchmarks/results/imdb.json"
+OUTPUT: Final = str(_results.path("imdb"))
 ROWS: Final = 1_000_000  # titles
 PEOPLE: Final = 1.2  # for each title
 PART: Final = 250_000  # titles that are written at a time
@@ -60,7 +61,7 @@ def main() -> None:
             "ours": measured(joined, folder),
             "query": measured(queried, folder),
         }
-    storage.write_json(OUTPUT, found)
+    _results.write("imdb", found)
     print(json.dumps(found, indent=2))
 
 

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import _results
 from benchmarks.serving import CLIENTS, load, movies, request, served, soak, spread
-from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.log import read
 
@@ -51,8 +51,8 @@ def main() -> None:
         milliseconds = {name: [one["milliseconds"] for one in some] for name, some in found.items()}
         rows = sum(len(batch) for batch in read.batches(folder, "predictions"))
         size = sum(path.stat().st_size for path in folder.iterdir())
-    storage.write_json(
-        "benchmarks/results/log.json",
+    _results.write(
+        "log",
         {
             "clients": CLIENTS,
             "movies_per_second": {name: spread(values) for name, values in speeds.items()},

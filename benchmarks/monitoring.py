@@ -24,9 +24,10 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from benchmarks import _results
 from benchmarks._clone import ROOT, environment, run
 from movie_ratings import params
-from movie_ratings.core import parquet, paths, storage
+from movie_ratings.core import parquet, paths
 from movie_ratings.core.command import exit_code
 from movie_ratings.model.answers import Answers
 from movie_ratings.monitoring import drift, facts, gate, predictions
@@ -38,7 +39,7 @@ from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS
 from movie_ratings.params import Params
 
-OUTPUT: Final = "benchmarks/results/monitoring.json"
+OUTPUT: Final = str(_results.path("monitoring"))
 PARTS: Final = ("gate", "monitor")
 DRAWS: Final = 200
 SHARE: Final = 0.1  # of the training movies, for the model that the gate must refuse
@@ -55,12 +56,12 @@ def main() -> None:
     )
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeat for several (default: all)")
     wanted = parser.parse_args().part or PARTS
-    found = storage.read_json(OUTPUT) if Path(OUTPUT).exists() else {}
+    found = _results.read("monitoring")
     options = params.load()
     parts: dict[str, Callable[[Params], dict[str, Any]]] = {"gate": measure_gate, "monitor": measure_monitor}
     for part in wanted:
         found[part] = parts[part](options)
-        storage.write_json(OUTPUT, found)
+        _results.write("monitoring", found)
         print(f"monitoring: {part}: {found[part]}")
 
 

@@ -10,10 +10,10 @@ import sys
 import tempfile
 import time
 
-from movie_ratings.core import storage
+from benchmarks import _results
 from movie_ratings.core.command import run_stage
 
-OUTPUT = "benchmarks/results/pipeline.json"
+OUTPUT = str(_results.path("pipeline"))
 ROUNDS = 5
 
 
@@ -26,8 +26,8 @@ def main() -> None:
             unchanged.append(seconds(folder, "dvc", "repro"))
             version.append(seconds(folder, "dvc", "version"))
     ratios = [ours / theirs for ours, theirs in zip(unchanged, version, strict=True)]
-    storage.write_json(
-        OUTPUT,
+    _results.write(
+        "pipeline",
         {
             "repro_from_nothing_seconds": whole,
             "unchanged_repro_over_dvc_version": {

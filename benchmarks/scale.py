@@ -26,15 +26,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from benchmarks import _results
 from benchmarks._clone import ROOT, STAGES, Clone, run
 from benchmarks.generate import generate
 from movie_ratings import params
-from movie_ratings.core import parquet, storage
+from movie_ratings.core import parquet
 from movie_ratings.core.command import exit_code
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.text import FIELDS, TextFormat, compose, tokenize
 
-OUTPUT: Final = "benchmarks/results/scale.json"
+OUTPUT: Final = str(_results.path("scale"))
 SIZES: Final = (10_000, 100_000, 1_000_000)
 PREDICTED: Final = (10_000, 100_000, 1_000_000)
 ROUNDS: Final = 3
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES, help="sizes to measure (default: %(default)s)")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeat for several (default: all)")
     options = parser.parse_args()
-    found: dict[str, Any] = storage.read_json(OUTPUT) if Path(OUTPUT).exists() else {}
+    found: dict[str, Any] = _results.read("scale")
     found["cores"] = os.cpu_count()
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "stages": lambda folder: stages(folder, sorted(options.rows)),
@@ -60,7 +61,7 @@ def main() -> None:
     for part in (part for part in PARTS if part in (options.part or PARTS)):
         with tempfile.TemporaryDirectory() as folder:
             found |= parts[part](Path(folder))
-        storage.write_json(OUTPUT, found)
+        _results.write("scale", found)
         print(f"scale: {part} done, {OUTPUT} written", file=sys.stderr)
 
 

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from movie_ratings.core import storage
+from benchmarks import _results
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.paths import MODEL
 from movie_ratings.model import checkpoint, linear
@@ -72,7 +72,7 @@ def main() -> None:
             }
             found["overload"] = over | {"requests_over_capacity": OVERLOAD, "one_client_right_after": after["answered"]}
             found["memory"] = soak(url, lines, process, options.soak)
-    storage.write_json("benchmarks/results/serving.json", found)
+    _results.write("serving", found)
     print(f"serving: {found['batch']['times_the_original']['median']:.1f} times the original's classifier")
 
 

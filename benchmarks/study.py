@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,10 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from benchmarks import _results
 from benchmarks._folds import Fold, by_film, by_time, smaller
 from benchmarks._trainings import CLEAN, VIEWS, Tables, Training, changed, train_all
 from movie_ratings import params
-from movie_ratings.core import parquet, paths, storage
+from movie_ratings.core import parquet, paths
 from movie_ratings.core.arrays import Floats, Ints
 from movie_ratings.core.command import exit_code
 from movie_ratings.evaluation import baselines, metrics
@@ -70,14 +70,14 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = arguments.part or PARTS
     study = Study(params.load())
-    path = f"benchmarks/results/study-{study.options.fetch.source}.json"
-    found = storage.read_json(path) if Path(path).exists() else {}
+    name = f"study-{study.options.fetch.source}"
+    found = _results.read(name)
     found |= {"source": study.options.fetch.source, "rows": len(study.movies), "folds": len(study.folds)}
     for part in (part for part in PARTS if part in wanted):
         train_all(study.trainings(part), arguments.jobs)
         found |= getattr(study, part)()
-        storage.write_json(path, found)
-        print(f"study: {part} done, {path} written", file=sys.stderr)
+        _results.write(name, found)
+        print(f"study: {part} done, {_results.path(name)} written", file=sys.stderr)
 
 
 class Study:

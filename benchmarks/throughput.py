@@ -21,8 +21,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from benchmarks import _results
 from movie_ratings import params
-from movie_ratings.core import storage
 from movie_ratings.core.command import exit_code
 from movie_ratings.model.batches import pad
 from movie_ratings.movies import splits
@@ -54,8 +54,8 @@ def main() -> None:
         found = [a / b for a, b in zip(seconds[slow], seconds[fast], strict=True)]
         return {"min": min(found), "median": statistics.median(found), "max": max(found)}
 
-    storage.write_json(
-        "benchmarks/results/throughput.json",
+    _results.write(
+        "throughput",
         {
             "rows": len(movies),
             "threads": torch.get_num_threads(),

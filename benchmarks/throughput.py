@@ -116,7 +116,10 @@ def epoch(
     least: int = 0,
     features: frozen.Features | None = None,
 ) -> float:
-    """Seconds for one pass of training over ``ids``, each batch padded to its longest row or to ``least`` tokens."""
+    """Seconds for one pass of training over ``ids``, each batch padded to its longest row or to ``least`` tokens.
+
+    The pass runs where ``model`` is, and in the arithmetic that the caller has set by `torch.autocast`.
+    """
     lengths = [len(row) for row in ids]
     generator = torch.Generator().manual_seed(0)
     order = list(LengthGroupedSampler(batch_size, lengths=lengths, generator=generator))
@@ -135,10 +138,13 @@ def epoch(
             for place, row in zip(hidden, rows, strict=True):
                 place[: lengths[row]] = features[row]
             inputs[frozen.FEATURES] = torch.from_numpy(hidden)
-        logits = model(**inputs, attention_mask=torch.from_numpy(mask)).logits
-        functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)).backward()
+        inputs["attention_mask"] = torch.from_numpy(mask)
+        logits = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).logits
+        functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long, device=model.device)).backward()
         optimizer.step()
         optimizer.zero_grad()
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()  # a GPU works on after the call that starts its work
     return time.perf_counter() - start
 
 

@@ -1,7 +1,7 @@
 """Is the new model worse than the old one, beyond chance? Pure functions of what both predicted of the same movies."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Final, Literal
 
@@ -15,13 +15,14 @@ from movie_ratings.params import Evaluate
 Verdict = Literal["worse", "better", "within chance"]
 LOWER_IS_BETTER: Final = ("log-loss", "mean error of the rating")
 ALL: Final = "all movies"
+CHANCE: Final = 0.05  # that an interval excludes 0 although the two models are equally good
 
 
 @dataclass(frozen=True)
 class Figure:
     """A figure of both models for the same movies, and the interval of the difference new - old.
 
-    ``movies`` names them: all of them, or a slice. The interval is of 95%, for slices of 95% for all of them together.
+    ``movies`` names them: all of them, or a slice. The interval is wider than one of 95%: see `compare`.
     """
 
     movies: str
@@ -46,18 +47,35 @@ def compare(
 
     ``facts`` has the movie of each row of ``pair``, or None where nothing is known of it; an empty sequence means no
     slices. ``step`` is called with a line about each part before it is computed: a part takes up to seconds.
+
+    Of all intervals together, one excludes 0 by chance in at most 5% of the comparisons: half of that chance is divided
+    among the headline figures, the other half among the slices.
     """
     step(f"all {len(pair.ids):,} movies")
-    found = _headline(pair.new, pair.old, options)
-    slices = _slices(pair, facts)
-    # Of two dozen intervals of 95%, one would exclude 0 by chance in almost every other comparison of equal models.
-    # Bonferroni: each interval is widened, so that one of them excludes 0 by chance in 5% of the comparisons at most.
-    wider = _deviations(0.05 / max(len(slices), 1)) / _deviations(0.05)
-    for number, (name, rows) in enumerate(slices, 1):
-        step(f"slice {number} of {len(slices)}")
+    found = _together(_headline(pair.new, pair.old, options))
+    slices = []
+    parts = _slices(pair, facts)
+    for number, (name, rows) in enumerate(parts, 1):
+        step(f"slice {number} of {len(parts)}")
         new, old = pair.take(rows)
-        found.append(_accuracy(name, new, old, options, wider))
-    return found
+        slices.append(_accuracy(name, new, old, options))
+    return found + _together(slices)
+
+
+def _together(figures: Sequence[Figure]) -> list[Figure]:
+    """The figures with wider intervals, so that one of them excludes 0 by chance in 2.5% of the comparisons at most.
+
+    Of two dozen intervals of 95%, one would exclude 0 in almost every other comparison of equal models. The correction
+    is Bonferroni's. Both halves of an interval are multiplied by the same factor, as for a normal distribution.
+    """
+    wider = _deviations(CHANCE / 2 / max(len(figures), 1)) / _deviations(CHANCE)
+
+    def widened(figure: Figure) -> Figure:
+        difference = figure.new - figure.old
+        low, high = (difference + wider * (end - difference) for end in (figure.low, figure.high))
+        return replace(figure, low=low, high=high)
+
+    return list(map(widened, figures))
 
 
 def _headline(new: Answers, old: Answers, options: Evaluate) -> list[Figure]:
@@ -90,14 +108,12 @@ def _slices(pair: Pair, facts: Sequence[Mapping[str, Any] | None]) -> list[tuple
     ]
 
 
-def _accuracy(name: str, new: Answers, old: Answers, options: Evaluate, wider: float) -> Figure:
-    """Balanced accuracy of a slice, with both halves of its interval ``wider`` times as long."""
+def _accuracy(name: str, new: Answers, old: Answers, options: Evaluate) -> Figure:
+    """Balanced accuracy of a slice, with its interval of 95%."""
     figure = "balanced_accuracy"
     found = metrics.paired_difference(new.labels, new.predicted, old.predicted, options.bootstrap, options.seed)
-    difference, (low, high) = found["difference"][figure], found["interval_95"][figure]
     values = (metrics.class_scores(side.labels, side.predicted)[figure] for side in (old, new))
-    ends = (difference + wider * (end - difference) for end in (low, high))
-    return Figure(name, len(new.labels), "balanced accuracy", *values, *ends)
+    return Figure(name, len(new.labels), "balanced accuracy", *values, *found["interval_95"][figure])
 
 
 def _deviations(chance: float) -> float:

@@ -1,6 +1,7 @@
 """The gate: what is worse beyond chance fails, whatever else does not; and which files cannot be compared."""
 
 import csv
+import io
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 
 from movie_ratings.core import parquet
 from movie_ratings.core.paths import CLEAN, PREDICTIONS
+from movie_ratings.monitoring.gate import compare
+from movie_ratings.monitoring.predictions import Predictions, pair, parse
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.record import MOVIE
+from movie_ratings.params import Evaluate
 from stages import gate
 from tests.support.builders import movie, read_params, write_params
 
@@ -40,12 +44,17 @@ def predicted(right: float, count: int = 300, seed: int = 0, rated: bool = True)
     return rows
 
 
+def as_csv(rows: Rows) -> str:
+    text = io.StringIO(newline="")
+    sink = csv.DictWriter(text, list(rows[0]))
+    sink.writeheader()
+    sink.writerows(rows)
+    return text.getvalue()
+
+
 def write(rows: Rows) -> None:
     Path(PREDICTIONS).parent.mkdir(exist_ok=True)
-    with Path(PREDICTIONS).open("w", newline="") as file:
-        sink = csv.DictWriter(file, list(rows[0]))
-        sink.writeheader()
-        sink.writerows(rows)
+    Path(PREDICTIONS).write_text(as_csv(rows), newline="")
 
 
 def git(*arguments: str) -> None:
@@ -136,6 +145,21 @@ def test_many_slices_of_equal_models_pass(compared: Callable[..., int], workspac
     movies = [movie(n, genres=[f"Genre {n % 40}"], release_date=None) for n in range(3_600)]
     parquet.write_table(CLEAN, pa.Table.from_pylist(movies, MOVIE))
     assert compared(predicted(0.6, 3_600), predicted(0.6, 3_600, seed=5)) == 0
+
+
+def test_few_of_many_pairs_of_equal_models_are_refused() -> None:
+    """Four intervals of 95% for all movies alone would refuse more than 5% of the pairs."""
+    settings, pairs = Evaluate(**read_params()["evaluate"] | {"bootstrap": 200}), 60
+
+    def answers(seed: int) -> Predictions:
+        return parse(as_csv(predicted(0.6, seed=seed)), "predictions")
+
+    found = [
+        compare(pair(answers(2 * n), answers(2 * n + 1), ("new", "old")), [], settings, lambda _: None)
+        for n in range(pairs)
+    ]
+    refused = sum(any(figure.verdict == "worse" for figure in figures) for figures in found)
+    assert refused <= 0.05 * pairs
 
 
 def test_markdown_has_the_verdict_first_and_no_markup_of_a_movie(

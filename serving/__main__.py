@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
-    parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
+    parser.add_argument("--rev", help="the model of this git revision, tag or stage (prod), from DVC's cache or remote")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is every interface (default: %(default)s)"
     )

@@ -1,19 +1,23 @@
 """The model of another git revision: tags, GTO's tags, the cache, a remote, and one line where there is none."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
+from gto.api import show
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.prediction import revisions, served
 from movie_ratings.prediction.classifier import Classifier
 from stages import predict
+from tests.support.builders import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -147,5 +151,117 @@ def test_a_project_in_a_subfolder_with_two_models_and_experiments(
         Classifier.load(rev="odd-tern")
     git("checkout", "--quiet", head)
     assert Classifier.load(rev="odd-tern").version == one
-    with pytest.raises(UserError, match="no tag movie-rating@tern or experiment tern"):
+    with pytest.raises(UserError, match="no tag movie-rating@tern, stage tern or experiment tern"):
         Classifier.load(rev="tern")
+
+
+def gto(*arguments: str) -> None:
+    """Run ``gto`` in another second than the one before: the time of an event has no fraction of a second."""
+    time.sleep(1 - time.time() % 1)
+    subprocess.run([Path(sys.executable).with_name("gto"), *arguments], check=True, capture_output=True)
+
+
+def assign(version: str, stage: str, *arguments: str) -> None:
+    gto("assign", "movie-rating", "--version", version, "--stage", stage, *arguments)
+
+
+def commit_of(rev: str) -> str:
+    done = subprocess.run(["git", "rev-parse", f"{rev}^{{commit}}"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def author(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who makes the commits and the tags, for GTO, which takes no options of git."""
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "A")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@example.org")
+
+
+def test_a_stage_is_the_version_that_gto_shows(workspace: Path, author: None) -> None:
+    git("init", "--quiet")
+    for version in ("v1.0.0", "v1.1.0"):
+        git("commit", "--quiet", "--allow-empty", "--message", version)
+        git("tag", "--annotate", "--message", "as `gto register` makes it", f"movie-rating@{version}")
+    old, new = commit_of("movie-rating@v1.0.0"), commit_of("movie-rating@v1.1.0")
+
+    def follows(expected: str | None) -> None:
+        shown = show(str(workspace), "movie-rating#prod")
+        assert [version["commit_hexsha"] for version in shown] == ([expected] if expected else [])
+        for rev in ("prod", "movie-rating#prod"):
+            if expected:
+                assert revisions.resolve(rev) == expected
+            else:
+                with pytest.raises(UserError, match=r"^movie-rating#prod: no version is assigned to this stage now"):
+                    revisions.resolve(rev)
+
+    with pytest.raises(
+        UserError, match=r"no tag movie-rating@prod, stage prod or experiment prod .movie-rating has no"
+    ):
+        revisions.resolve("prod")
+    assign("v1.1.0", "prod", "--simple", "true")  # a tag without a number, which git resolves too
+    follows(new)
+    assign("v1.0.0", "staging")
+    assign("v1.0.0", "prod")  # a rollback: the newest assignment counts, not the highest version
+    follows(old)
+    assert commit_of("movie-rating#prod") == new
+    gto("deprecate", "movie-rating", "v1.0.0", "prod")  # once its assignment has ended, the one before it holds again
+    follows(new)
+    assert revisions.resolve("staging") == old
+    gto("deprecate", "movie-rating", "v1.1.0", "prod")
+    follows(None)
+    git("tag", "movie-rating#prod#10", old)  # neither a time nor an author: no event
+    follows(None)
+    assign("v1.1.0", "prod")
+    follows(new)
+    gto("deprecate", "movie-rating", "v1.1.0")  # the version is no longer registered
+    follows(None)
+    with pytest.raises(
+        UserError, match=r"^live: .* stage live or experiment live .stages here: prod, staging; `git fe"
+    ):
+        revisions.resolve("live")
+    with pytest.raises(
+        UserError, match=r"^movie-rating#live: no such revision of this git repository, and no stage live"
+    ):
+        revisions.resolve("movie-rating#live")
+
+
+def test_the_model_of_a_stage_and_a_branch_of_the_same_name(
+    trained: Path, author: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    git("init", "--quiet")
+    dvc("init", "--quiet")
+    dvc("add", "--quiet", "models/movie-rating")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "model")
+    gto("assign", "movie-rating", "HEAD", "--stage", "prod")
+    promoted = Classifier.load().version
+    other = altered(trained, "other")
+    shutil.rmtree(trained)
+    other.rename(trained)
+    dvc("add", "--quiet", "models/movie-rating")
+    git("commit", "--quiet", "--all", "--message", "another model")
+    current = Classifier.load().version
+    head = commit_of("HEAD")
+    git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/prod", head)  # an experiment comes after a stage
+
+    assert Classifier.load(rev="prod").version == promoted != current
+    assert predict.main(["--title", "Film", "--rev", "prod"]) == 0
+    assert not caplog.messages
+    git("branch", "prod")
+    assert Classifier.load(rev="prod").version == current
+    (warning,) = caplog.messages
+    assert warning.startswith("prod: both a revision of git and a stage of movie-rating. The revision is taken")
+    assert Classifier.load(rev="movie-rating#prod").version == promoted
+
+    # What a prediction needs once its model has been fetched: GTO alone, and only for a stage.
+    code = "import sys; from movie_ratings import Classifier; Classifier.load(rev=sys.argv[1]); print(*sys.modules)"
+    for rev, expected in {"HEAD": set[str](), "movie-rating#prod": {"gto"}}.items():
+        done = subprocess.run(
+            [sys.executable, "-c", code, rev],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert {"gto", "dvc"} & set(done.stdout.split()) == expected

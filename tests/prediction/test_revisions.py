@@ -1,11 +1,9 @@
 """The model of another git revision: tags, GTO's tags, the cache, a remote, and one line where there is none."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +16,9 @@ from movie_ratings.prediction import revisions, served
 from movie_ratings.prediction.classifier import Classifier
 from stages import predict
 from tests.support.builders import ROOT
+from tests.support.repository import alter, altered, assign, commit_model, commit_of, dvc, git, gto
 
 pytestmark = pytest.mark.slow
-
-
-def git(*arguments: str) -> None:
-    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
-
-
-def dvc(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True)
 
 
 def test_the_model_of_a_tag(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,15 +87,6 @@ def test_a_fetch_that_was_killed_leaves_nothing_once_it_is_repeated(
     assert (folder / served.WEIGHTS).is_file()
 
 
-def altered(folder: Path, name: str) -> Path:
-    """A copy of a served folder whose content, and so whose version, is another one."""
-    copy = Path(shutil.copytree(folder, name))
-    metadata = json.loads((copy / "movie_ratings.json").read_text())
-    metadata["answerings"]["plot"]["calibration"]["bias"][0] += 1
-    (copy / "movie_ratings.json").write_text(json.dumps(metadata))
-    return copy
-
-
 def test_a_project_in_a_subfolder_with_two_models_and_experiments(
     served_model: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +122,7 @@ def test_a_project_in_a_subfolder_with_two_models_and_experiments(
         Classifier.load("../models", rev="HEAD")
 
     # The names of experiments, as DVC keeps them: under the commit that they were made from.
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    head = commit_of("HEAD")
     monkeypatch.chdir(project)
     git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/odd-tern", head)
     assert Classifier.load(rev="odd-tern").version == one
@@ -155,30 +136,7 @@ def test_a_project_in_a_subfolder_with_two_models_and_experiments(
         Classifier.load(rev="tern")
 
 
-def gto(*arguments: str) -> None:
-    """Run ``gto`` in another second than the one before: the time of an event has no fraction of a second."""
-    time.sleep(1 - time.time() % 1)
-    subprocess.run([Path(sys.executable).with_name("gto"), *arguments], check=True, capture_output=True)
-
-
-def assign(version: str, stage: str, *arguments: str) -> None:
-    gto("assign", "movie-rating", "--version", version, "--stage", stage, *arguments)
-
-
-def commit_of(rev: str) -> str:
-    done = subprocess.run(["git", "rev-parse", f"{rev}^{{commit}}"], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def author(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who makes the commits and the tags, for GTO, which takes no options of git."""
-    for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "A")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@example.org")
-
-
-def test_a_stage_is_the_version_that_gto_shows(workspace: Path, author: None) -> None:
+def test_a_stage_is_the_version_that_gto_shows(workspace: Path) -> None:
     git("init", "--quiet")
     for version in ("v1.0.0", "v1.1.0"):
         git("commit", "--quiet", "--allow-empty", "--message", version)
@@ -226,21 +184,14 @@ def test_a_stage_is_the_version_that_gto_shows(workspace: Path, author: None) ->
         revisions.resolve("movie-rating#live")
 
 
-def test_the_model_of_a_stage_and_a_branch_of_the_same_name(
-    trained: Path, author: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_model_of_a_stage_and_a_branch_of_the_same_name(trained: Path, caplog: pytest.LogCaptureFixture) -> None:
     git("init", "--quiet")
     dvc("init", "--quiet")
-    dvc("add", "--quiet", "models/movie-rating")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "model")
+    commit_model("model")
     gto("assign", "movie-rating", "HEAD", "--stage", "prod")
     promoted = Classifier.load().version
-    other = altered(trained, "other")
-    shutil.rmtree(trained)
-    other.rename(trained)
-    dvc("add", "--quiet", "models/movie-rating")
-    git("commit", "--quiet", "--all", "--message", "another model")
+    alter(trained)
+    commit_model("another model")
     current = Classifier.load().version
     head = commit_of("HEAD")
     git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/prod", head)  # an experiment comes after a stage

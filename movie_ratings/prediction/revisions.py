@@ -53,14 +53,15 @@ def resolve(rev: str) -> str:
         UserError: there is no git repository or no such revision, no version is assigned to the stage, or several
             experiments have the name.
     """
-    root, stages, stage = _root(rev), registry.stages(), rev.removeprefix(MARK)
+    root, tags, stage = _root(rev), registry.tags(), rev.removeprefix(MARK)
+    stages = registry.stages(tags)
     # `gto assign --simple true` makes a tag of this name, which stays at its commit when another version is assigned.
     if stage != rev and stage in stages:
-        return registry.assigned(stage, root)
+        return registry.assigned(stage, root, tags)
     if commit := _commit_or_version(rev):
         return commit
     if rev in stages:
-        return registry.assigned(rev, root)
+        return registry.assigned(rev, root, tags)
     if stage == rev and (commit := _experiment(rev)):
         return commit
     sought = f"tag {ARTIFACT}@{rev}, stage {rev} or experiment {rev}" if stage == rev else f"stage {stage}"
@@ -71,7 +72,7 @@ def resolve(rev: str) -> str:
 
 
 def _warn_of_the_stage(rev: str) -> None:
-    if _commit_or_version(rev) and rev in registry.stages():
+    if _commit_or_version(rev) and rev in registry.stages(registry.tags()):
         LOG.warning(
             f"{rev}: both a revision of git and a stage of {ARTIFACT}. The revision is taken, because {rev} names it "
             f"in every git command; --rev {MARK}{rev} takes the stage"

@@ -1,8 +1,9 @@
 """Serve a model over HTTP: the API, its documentation at /docs, and the page at /.
 
-kill -HUP loads the model's folder again without losing a request; kill -TERM finishes the open requests and stops. With
-MOVIE_RATINGS_API_KEY in the environment, every prediction requires that key in the header X-API-Key, and there is no
-page. With TMDB_API_KEY or TMDB_ACCESS_TOKEN, GET /v1/tmdb answers what TMDB has of a movie.
+kill -HUP loads the model again without losing a request, from its folder or from what --rev names now; --watch does so
+at each change. kill -TERM finishes the open requests and stops. With MOVIE_RATINGS_API_KEY in the environment, every
+prediction requires that key in the header X-API-Key, and there is no page. With TMDB_API_KEY or TMDB_ACCESS_TOKEN, GET
+/v1/tmdb answers what TMDB has of a movie.
 """
 
 import signal
@@ -33,7 +34,7 @@ import uvloop
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
-from serving import logs
+from serving import logs, watching
 from serving.api import Access, create_app
 from serving.batching import CAPACITY
 from serving.connections import KEEP_ALIVE, Connection, Limits, Register
@@ -58,7 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
-    parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
+    parser.add_argument("--rev", help="the model of this git revision, tag or stage (prod), from DVC's cache or remote")
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=watching.SECONDS,
+        metavar="SECONDS",
+        help="look every so many seconds whether the model's folder or, with --rev, the commit has changed, and load "
+        "the model then (default: do not look; --watch alone: %(const)g)",
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is every interface (default: %(default)s)"
     )
@@ -135,8 +145,8 @@ def serve(options: argparse.Namespace) -> None:
     key = os.environ.get("MOVIE_RATINGS_API_KEY") or None
     look_ups = _look_ups()
     hangups = Hangups()
-    classifier = load(options.model, options.rev)
     logs.set_up(options.log_level)
+    classifier = load(options.model, options.rev)
     log = LogOptions(options.log, options.log_texts, options.log_megabytes << 20) if options.log else None
     service = Service(classifier, options.capacity, log)
     # The hub shows a Space in a frame, and sets this variable in it.
@@ -186,6 +196,9 @@ def _check(options: argparse.Namespace) -> None:
     for name, least in least_of.items():
         if not getattr(options, name) >= least:
             raise UserError(f"--{name.replace('_', '-')}: at least {least}, found {getattr(options, name)}")
+    if options.watch is not None and not watching.SHORTEST <= options.watch <= watching.LONGEST:
+        bounds = f"between {watching.SHORTEST:.0f} and {watching.LONGEST:,.0f} seconds"
+        raise UserError(f"--watch: {bounds}, found {options.watch}")
     if options.log_texts and not options.log:
         raise UserError("--log-texts: needs --log FOLDER")
     if options.root_path and not options.root_path.startswith("/"):
@@ -243,11 +256,16 @@ async def _run(
     wanted = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, wanted.set)
     hangups.hand_over(wanted.set)
-    reloading = asyncio.create_task(_reload(service, options, wanted))
+    tasks = [asyncio.create_task(_reload(service, options, wanted))]
+    if options.watch is not None:
+        source = watching.source(options.model, options.rev)
+        look = watching.watch(source, lambda: service.classifier.version, wanted.set, options.watch)
+        tasks.append(asyncio.create_task(look))
     address, version = listener.getsockname()[:2], service.classifier.version
     LOG.info("serving", extra={"details": {"address": address, "version": version}})
     await server.serve(sockets=[listener])
-    reloading.cancel()
+    for task in tasks:
+        task.cancel()
 
 
 async def _reload(service: Service, options: argparse.Namespace, wanted: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.movies.text import NAMES, facts_among
 from movie_ratings.prediction.classifier import Classifier
+from serving.watching import fingerprint
 
 # One value for each field that a model may read, so that the first movie below has all of its facts.
 FACTS: Final[dict[str, Any]] = {
@@ -23,8 +24,10 @@ def load(path: str, rev: str | None) -> Classifier:
     The first prediction of a process takes longer than those after it; no client should wait for this one.
 
     Raises:
-        UserError: the model cannot be loaded, or cannot predict. Whatever else goes wrong is such an error too.
+        UserError: the model cannot be loaded, or cannot predict, or another program wrote to its folder meanwhile.
+            Whatever else goes wrong is such an error too.
     """
+    before = fingerprint(path)
     try:
         classifier = Classifier.load(path, rev)
         text = classifier.metadata.text
@@ -38,6 +41,9 @@ def load(path: str, rev: str | None) -> Classifier:
     # A library's error or a panic of Rust, which is no Exception: the model is at fault each time.
     except BaseException as error:
         raise UserError(f"{path}: cannot be used ({type(error).__name__}: {first_line(error)})") from None
+    # Each file was checked before it was read: a file that was replaced in between could be of another model.
+    if rev is None and fingerprint(path) != before:
+        raise UserError(f"{path}: changed while it was loaded")
     return classifier
 
 

@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         help="file to write: .csv, .tsv, .json, .jsonl, .parquet or .xlsx (default: print)",
     )
     parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
-    parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
+    parser.add_argument("--rev", help="the model of this git revision, tag or stage (prod), from DVC's cache or remote")
     parser.add_argument("--json", action="store_true", help="print lines of JSON, with the model's version")
     parser.add_argument(
         "--decision",

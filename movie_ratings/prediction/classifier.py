@@ -108,7 +108,10 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path = MODEL, rev: str | None = None, threads: int = 0) -> "Classifier":
-        """Load the folder ``path``, which the export stage wrote; with ``rev``, as it was at a git revision or tag.
+        """Load the folder ``path``, which the export stage wrote; with ``rev``, as it was at a git revision.
+
+        ``rev`` may also be a tag, a stage of the model (``prod``, or ``movie-rating#prod`` as GTO writes it) or a DVC
+        experiment: see `movie_ratings.prediction.revisions.resolve`.
 
         ``threads`` is the number of computing threads; 0 means one for each core.
 

@@ -1,6 +1,6 @@
 """The model of another git revision: tags, GTO's tags, the cache, a remote, and one line where there is none."""
 
-import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,22 +9,16 @@ from typing import Any
 
 import onnx
 import pytest
+from gto.api import show
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.prediction import revisions, served
 from movie_ratings.prediction.classifier import Classifier
 from stages import predict
+from tests.support.builders import ROOT
+from tests.support.repository import alter, altered, assign, commit_model, commit_of, dvc, git, gto
 
 pytestmark = pytest.mark.slow
-
-
-def git(*arguments: str) -> None:
-    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
-
-
-def dvc(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True)
 
 
 def test_the_model_of_a_tag(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,15 +87,6 @@ def test_a_fetch_that_was_killed_leaves_nothing_once_it_is_repeated(
     assert (folder / served.WEIGHTS).is_file()
 
 
-def altered(folder: Path, name: str) -> Path:
-    """A copy of a served folder whose content, and so whose version, is another one."""
-    copy = Path(shutil.copytree(folder, name))
-    metadata = json.loads((copy / "movie_ratings.json").read_text())
-    metadata["answerings"]["plot"]["calibration"]["bias"][0] += 1
-    (copy / "movie_ratings.json").write_text(json.dumps(metadata))
-    return copy
-
-
 def test_a_project_in_a_subfolder_with_two_models_and_experiments(
     served_model: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +122,7 @@ def test_a_project_in_a_subfolder_with_two_models_and_experiments(
         Classifier.load("../models", rev="HEAD")
 
     # The names of experiments, as DVC keeps them: under the commit that they were made from.
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    head = commit_of("HEAD")
     monkeypatch.chdir(project)
     git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/odd-tern", head)
     assert Classifier.load(rev="odd-tern").version == one
@@ -147,5 +132,87 @@ def test_a_project_in_a_subfolder_with_two_models_and_experiments(
         Classifier.load(rev="odd-tern")
     git("checkout", "--quiet", head)
     assert Classifier.load(rev="odd-tern").version == one
-    with pytest.raises(UserError, match="no tag movie-rating@tern or experiment tern"):
+    with pytest.raises(UserError, match="no tag movie-rating@tern, stage tern or experiment tern"):
         Classifier.load(rev="tern")
+
+
+def test_a_stage_is_the_version_that_gto_shows(workspace: Path) -> None:
+    git("init", "--quiet")
+    for version in ("v1.0.0", "v1.1.0"):
+        git("commit", "--quiet", "--allow-empty", "--message", version)
+        git("tag", "--annotate", "--message", "as `gto register` makes it", f"movie-rating@{version}")
+    old, new = commit_of("movie-rating@v1.0.0"), commit_of("movie-rating@v1.1.0")
+
+    def follows(expected: str | None) -> None:
+        shown = show(str(workspace), "movie-rating#prod")
+        assert [version["commit_hexsha"] for version in shown] == ([expected] if expected else [])
+        for rev in ("prod", "movie-rating#prod"):
+            if expected:
+                assert revisions.resolve(rev) == expected
+            else:
+                with pytest.raises(UserError, match=r"^movie-rating#prod: no version is assigned to this stage now"):
+                    revisions.resolve(rev)
+
+    with pytest.raises(
+        UserError, match=r"no tag movie-rating@prod, stage prod or experiment prod .movie-rating has no"
+    ):
+        revisions.resolve("prod")
+    assign("v1.1.0", "prod", "--simple", "true")  # a tag without a number, which git resolves too
+    follows(new)
+    assign("v1.0.0", "staging")
+    assign("v1.0.0", "prod")  # a rollback: the newest assignment counts, not the highest version
+    follows(old)
+    assert commit_of("movie-rating#prod") == new
+    gto("deprecate", "movie-rating", "v1.0.0", "prod")  # once its assignment has ended, the one before it holds again
+    follows(new)
+    assert revisions.resolve("staging") == old
+    gto("deprecate", "movie-rating", "v1.1.0", "prod")
+    follows(None)
+    git("tag", "movie-rating#prod#10", old)  # neither a time nor an author: no event
+    follows(None)
+    assign("v1.1.0", "prod")
+    follows(new)
+    gto("deprecate", "movie-rating", "v1.1.0")  # the version is no longer registered
+    follows(None)
+    with pytest.raises(
+        UserError, match=r"^live: .* stage live or experiment live .stages here: prod, staging; `git fe"
+    ):
+        revisions.resolve("live")
+    with pytest.raises(
+        UserError, match=r"^movie-rating#live: no such revision of this git repository, and no stage live"
+    ):
+        revisions.resolve("movie-rating#live")
+
+
+def test_the_model_of_a_stage_and_a_branch_of_the_same_name(trained: Path, caplog: pytest.LogCaptureFixture) -> None:
+    git("init", "--quiet")
+    dvc("init", "--quiet")
+    commit_model("model")
+    gto("assign", "movie-rating", "HEAD", "--stage", "prod")
+    promoted = Classifier.load().version
+    alter(trained)
+    commit_model("another model")
+    current = Classifier.load().version
+    head = commit_of("HEAD")
+    git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/prod", head)  # an experiment comes after a stage
+
+    assert Classifier.load(rev="prod").version == promoted != current
+    assert predict.main(["--title", "Film", "--rev", "prod"]) == 0
+    assert not caplog.messages
+    git("branch", "prod")
+    assert Classifier.load(rev="prod").version == current
+    (warning,) = caplog.messages
+    assert warning.startswith("prod: both a revision of git and a stage of movie-rating. The revision is taken")
+    assert Classifier.load(rev="movie-rating#prod").version == promoted
+
+    # What a prediction needs once its model has been fetched: GTO alone, and only for a stage.
+    code = "import sys; from movie_ratings import Classifier; Classifier.load(rev=sys.argv[1]); print(*sys.modules)"
+    for rev, expected in {"HEAD": set[str](), "movie-rating#prod": {"gto"}}.items():
+        done = subprocess.run(
+            [sys.executable, "-c", code, rev],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert {"gto", "dvc"} & set(done.stdout.split()) == expected

@@ -27,6 +27,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
             "seconds": f"{results['abuse']['attack']['seconds']:.0f}",
         },
         "log": _log(results["log"]),
+        "monitoring": _monitoring(results["monitoring"]),
         "image": {name: f"{results['image']['megabytes'][name]:.0f}" for name in ("packages", "model")},
     }
     return {f"{part}.{name}": text for part, found in parts.items() for name, text in found.items()}
@@ -162,6 +163,17 @@ def _log(found: Mapping[str, Any]) -> dict[str, str]:
     return {
         "throughput": f"{found['share_of_throughput']['median']:.0%}",
         "processor": f"{found['share_of_milliseconds']['median'] - 1:.1%}",
+    }
+
+
+def _monitoring(found: Mapping[str, Any]) -> dict[str, str]:
+    monitor = found["monitor"]
+    return {
+        "refused": str(found["gate"]["refused"]),
+        "draws": str(monitor["draws"]),
+        "with-alarm": str(monitor["with_alarm"]),
+        "newest": ", ".join(monitor["moved"]["newest films"]["alarms"]),
+        "foreign": f"{len(monitor['moved']['films without English']['alarms'])} distributions",
     }
 
 

@@ -25,7 +25,7 @@ AUDIT: Final = Path(paths.AUDIT)
 # What the pages quote, by the name of its file.
 MEASURED: Final = (
     "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "imdb", "scale", "serving", "image",
-    "abuse", "explain", "log",
+    "abuse", "explain", "log", "monitoring",
 )  # fmt: skip
 COUNTED: Final = ("fetch", "clean", "split", "train", "export", "baseline", "evaluate")
 

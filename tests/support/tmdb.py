@@ -359,9 +359,18 @@ class Server:
         return found
 
 
+def most_in(seconds: float, moments: list[float]) -> int:
+    """The most requests in any ``seconds`` that begin with one; ``moments`` rise.
+
+    The moments are those of arrival: on a busy machine, requests that were sent evenly arrive several at once, which
+    matters the less the more seconds are looked at.
+    """
+    return max(bisect_left(moments, start + seconds) - n for n, start in enumerate(moments))
+
+
 def most_in_one_second(moments: list[float]) -> int:
     """The most requests in any second that begins with one; ``moments`` rise."""
-    return max(bisect_left(moments, start + 1) - n for n, start in enumerate(moments))
+    return most_in(1.0, moments)
 
 
 def _known(request: web.Request) -> bool:

@@ -78,4 +78,5 @@ benchmark: setup  ## measure training, collecting, reading, serving and the pipe
 	python -m benchmarks.throughput
 	python -m benchmarks.serving
 	python -m benchmarks.log
+	python -m benchmarks.curator
 	python -m benchmarks.pipeline

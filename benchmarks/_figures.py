@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks import _walk
+
 
 def figures(results: Mapping[str, Any]) -> dict[str, str]:
     """The text of each figure; ``results`` are those of `benchmarks.pages.read`."""
@@ -28,6 +30,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
         },
         "log": _log(results["log"]),
         "monitoring": _monitoring(results["monitoring"]),
+        "walk": _walk.figures(results["curator"]),
         "image": {name: f"{results['image']['megabytes'][name]:.0f}" for name in ("packages", "model")},
     }
     return {f"{part}.{name}": text for part, found in parts.items() for name, text in found.items()}

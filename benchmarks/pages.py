@@ -1,7 +1,8 @@
 """Fill README.md, SECURITY.md and docs/ with the committed figures: python -m benchmarks.pages.
 
-A table stands between the lines `<!-- NAME -->` and `<!-- end of NAME -->`, a figure in prose between `<!--NAME-->` and
-`<!--/-->`. `benchmarks._tables` makes the tables, `benchmarks._figures` the figures. All other text is written by hand.
+A table, or what a command printed, stands between the lines `<!-- NAME -->` and `<!-- end of NAME -->`, a figure in
+prose between `<!--NAME-->` and `<!--/-->`. `benchmarks._tables` makes the tables, `benchmarks._walk` the blocks of
+commands, `benchmarks._figures` the figures. All other text is written by hand.
 With --check nothing is written, and the exit code is 1 if a page differs from the committed figures.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _rating_tables, _tables
+from benchmarks import _rating_tables, _tables, _walk
 from benchmarks._figures import figures
 from movie_ratings.core import paths
 from movie_ratings.core.errors import UserError
@@ -25,7 +26,7 @@ AUDIT: Final = Path(paths.AUDIT)
 # What the pages quote, by the name of its file.
 MEASURED: Final = (
     "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "imdb", "scale", "serving", "image",
-    "abuse", "explain", "log", "monitoring",
+    "abuse", "explain", "log", "monitoring", "curator",
 )  # fmt: skip
 COUNTED: Final = ("fetch", "clean", "split", "train", "export", "baseline", "evaluate")
 
@@ -134,7 +135,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         made[f"parts {source}"] = _tables.parts_table(found)
     for part, head in {"objectives": "objective", "seeds": "seed", "fields": "fields"}.items():
         made[part] = _tables.scores_table(head, {name: row for name, row in study[part].items() if name != "folds"})
-    return made
+    return made | _walk.blocks(results["curator"])
 
 
 def _json(path: Path) -> Any:

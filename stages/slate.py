@@ -1,8 +1,8 @@
 """Slate: predict the films that are not out yet, as TMDB has them today, and keep the predictions.
 
-The films are those that TMDB lists with a first release between two days, or those of a file of TMDB ids. Needs
-TMDB_API_KEY or TMDB_ACCESS_TOKEN; rate, language and address are those of fetch.tmdb in params.yaml. A command that was
-stopped goes on where it was, if it runs again on the same day (UTC).
+The films are those that TMDB lists with a first release between two days or in the coming weeks, or those of a file of
+TMDB ids. Needs TMDB_API_KEY or TMDB_ACCESS_TOKEN; rate, language and address are those of fetch.tmdb in params.yaml. A
+command that was stopped goes on where it was, if it runs again on the same day (UTC).
 
 data/slates/DATE.parquet  what was known of each film, what the model predicted, and by which model; never overwritten:
                           a second slate of a day is DATE-HHMMSS.parquet. No output of DVC, so that `dvc repro` keeps it
@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ from movie_ratings.sources.tmdb.movies import stored
 
 PAGE: Final = ".html"
 PRINTED: Final = 20  # films of the list that are printed
+MOST_WEEKS: Final = 520  # ten years: TMDB dates hardly any film later
 NAMED: Final = 5  # films without a prediction that are named
 
 
@@ -48,10 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m stages.slate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Example: python -m stages.slate --from 2026-12-01 --to 2027-02-28 --output slate.html",
+        epilog="Example: python -m stages.slate --weeks 12 --output slate.html",
     )
     parser.add_argument("--from", dest="start", type=_day, metavar="DAY", help="first day of release, YYYY-MM-DD")
     parser.add_argument("--to", dest="end", type=_day, metavar="DAY", help="last day of release, YYYY-MM-DD")
+    parser.add_argument(
+        "--weeks",
+        type=_weeks,
+        metavar="N",
+        help="in place of --from and --to: from today (UTC) to the same day N weeks later",
+    )
     parser.add_argument("--ids", type=Path, metavar="FILE", help="the films with these TMDB ids, one a line")
     parser.add_argument(
         "--output",
@@ -62,8 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
     parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
     options = parser.parse_args(arguments)
-    if (options.start is None) != (options.end is None) or (options.start is None) == (options.ids is None):
-        parser.error("give either --from and --to, or --ids")
+    days = (options.start is not None, options.end is not None)
+    if any(days) != all(days) or [all(days), options.weeks is not None, options.ids is not None].count(True) != 1:
+        parser.error("give either --from and --to, or --weeks, or --ids")
     return exit_code(locked(lambda: slate(options), [SLATES]))
 
 
@@ -75,6 +83,8 @@ def slate(options: argparse.Namespace) -> None:
             writer.require_format(options.output)
         storage.require_no_folder(options.output)
     tmdb, asked = params.load().fetch.tmdb, clock.now()
+    if options.weeks is not None:
+        options.start, options.end = asked.date(), asked.date() + timedelta(weeks=options.weeks)
     credentials.load("stages.slate", "")  # before the work, as all that a user can correct
     classifier = Classifier.load(options.model, options.rev)
     kept = storage.store() / "slates"
@@ -140,6 +150,12 @@ def _remove_older(folder: Path, day: str) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name != day:
             storage.remove(path)
+
+
+def _weeks(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WEEKS:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MOST_WEEKS}, found {text[:40]!r}")
+    return int(text)
 
 
 def _day(text: str) -> date:

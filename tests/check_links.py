@@ -17,7 +17,8 @@ CODE: Final = re.compile(r"`[^`\n]+`")
 LINK: Final = re.compile(r"\[[^][]*\]\(\s*<?([^\s()<>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 # A file or a folder of the repository; * and NAME stand for any name. DVC makes what is in data/ and models/.
-NAMED: Final = re.compile(r"`((?:benchmarks|docs|inputs|metrics|movie_ratings|serving|spaces|stages|tests)/[\w./*-]*)`")
+FOLDERS: Final = "benchmarks|deploy|docs|inputs|metrics|movie_ratings|serving|spaces|stages|tests"
+NAMED: Final = re.compile(rf"`((?:{FOLDERS})/[\w./*-]*)`")
 # `stages.NAME` stands for any stage.
 MODULE: Final = re.compile(r"\bpython -m ((?:benchmarks|serving|stages|tests)(?:\.[a-z_]\w*)*)(?!\.?\w)")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import _tables, pages
+from benchmarks import _tables, _walk, pages
 from benchmarks._clone import STAGES
 from benchmarks._figures import figures
 from movie_ratings.core.errors import UserError
@@ -167,6 +167,28 @@ def test_what_the_pages_say_of_the_benchmarks_without_a_figure_holds(results: di
     assert killed["different"] == []
     assert set(killed["stages"]) == set(STAGES)
     assert results["collect"]["faults_20_percent_and_kills"]["equal_to_the_servers"]
+
+
+def test_what_the_page_for_curators_says_of_its_lists_holds(results: dict[str, Any]) -> None:
+    found = results["curator"]
+    first, second = found["first_list"], found["second_list"]
+    assert (first["films"], first["kills"], found["faults"]) == (500, 5, 0.1)
+    assert first["equal_to_the_servers"]
+    assert first["films_more_than_once"] == 0
+    assert first["most_in_ten_seconds"] <= 10 * found["rate_limit"] * 1.05
+    assert (second["files"], second["exit_code"], second["mailed"]) == (2, 0, "")
+    assert second["first_file_is_as_it_was"]
+    for row in found["outcome"]["rows"]:
+        assert row["films"] == row["scored"] + row["few_votes"] + row["gone"]
+    assert found["outcome"]["rows"][0]["asked"] == "before the release"
+    assert "monitor: alarm: content of year" in found["commands"]["monitor"]["output"]
+
+
+def test_a_long_output_is_shown_from_both_ends_and_a_short_one_whole() -> None:
+    lines = [f"line {n}" for n in range(30)]
+    commands = {"slate": {"command": "run", "output": lines}, "find": {"command": "find it", "output": lines[:9]}}
+    shown = _walk.console(commands, ("slate", "find")).splitlines()
+    assert shown == ["```console", "$ run", *lines[:5], "…", lines[-1], "$ find it", *lines[:9], "```"]
 
 
 def test_the_readme_is_short() -> None:

@@ -55,6 +55,8 @@ class Settings:
     redirect: str | None = None  # the address that every answer of /movie and /search points to, under HTTP 302
     shifting: bool = False  # /discover/movie: later pages repeat the last movie of the page before
     pages: int | None = None  # total_pages of /discover/movie for more than one day, in place of the real number
+    films: str | None = None  # a JSON file with the details of all movies by their ids, in place of invented movies
+    port: int = 0  # 0: one that is free
     seed: int = 0
 
 
@@ -158,6 +160,10 @@ class Handler:
 
     def __init__(self, settings: Settings):
         self.settings, self.random = settings, random.Random(settings.seed)
+        self.films: dict[int, dict[str, Any]] | None = None
+        if settings.films is not None:
+            with open(settings.films, encoding="utf-8") as file:
+                self.films = {int(number): film for number, film in json.load(file).items()}
         self.moments: list[float] = []
         self.asked: dict[int, int] = {}
         self.served: dict[int, int] = {}
@@ -191,10 +197,10 @@ class Handler:
         if movie_id in self.settings.broken:
             return web.Response(status=500)
         if self.random.random() < self.settings.faults:
-            return await self.fault(request, json.dumps(details(movie_id, self.settings)).encode())
-        if movie_id in self.settings.gone:
+            return await self.fault(request, json.dumps(self.details(movie_id)).encode())
+        if movie_id in self.settings.gone or (self.films is not None and movie_id not in self.films):
             return web.json_response({"status_code": 34, "success": False}, status=404)
-        found = details(movie_id, self.settings)
+        found = self.details(movie_id)
         if self.random.random() < self.settings.odd_share:
             return web.json_response(with_values(found, self.random.choice(ODD_VALUES)))
         if str(movie_id) in self.settings.codes:
@@ -243,8 +249,13 @@ class Handler:
 
     def movies(self) -> list[dict[str, Any]]:
         """Every movie that the server has, with its own values."""
-        ids = [n for n in range(1, self.settings.movies + 1) if n not in self.settings.gone]
-        return [with_values(details(n, self.settings), self.settings.values.get(str(n), {})) for n in ids]
+        every = range(1, self.settings.movies + 1) if self.films is None else self.films
+        ids = [n for n in every if n not in self.settings.gone]
+        return [with_values(self.details(n), self.settings.values.get(str(n), {})) for n in ids]
+
+    def details(self, movie_id: int) -> dict[str, Any]:
+        """The movie as it is in the file of films, or an invented one if there is no file."""
+        return details(movie_id, self.settings) if self.films is None else self.films.get(movie_id, {})
 
     async def search(self, request: web.Request) -> web.StreamResponse:
         words, year = request.query["query"].casefold(), request.query.get("year", "")
@@ -348,9 +359,18 @@ class Server:
         return found
 
 
+def most_in(seconds: float, moments: list[float]) -> int:
+    """The most requests in any ``seconds`` that begin with one; ``moments`` rise.
+
+    The moments are those of arrival: on a busy machine, requests that were sent evenly arrive several at once, which
+    matters the less the more seconds are looked at.
+    """
+    return max(bisect_left(moments, start + seconds) - n for n, start in enumerate(moments))
+
+
 def most_in_one_second(moments: list[float]) -> int:
     """The most requests in any second that begins with one; ``moments`` rise."""
-    return max(bisect_left(moments, start + 1) - n for n, start in enumerate(moments))
+    return most_in(1.0, moments)
 
 
 def _known(request: web.Request) -> bool:
@@ -360,7 +380,7 @@ def _known(request: web.Request) -> bool:
 async def _serve(settings: Settings) -> None:
     runner = web.AppRunner(Handler(settings).app(), access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", settings.port)
     await site.start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()

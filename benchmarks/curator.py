@@ -27,10 +27,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from benchmarks import _results
 from benchmarks.collect import configure
 from benchmarks.serving import served
 from movie_ratings import params
-from movie_ratings.core import parquet, storage
+from movie_ratings.core import parquet
 from movie_ratings.core.command import run_stage
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import OUTCOME
@@ -43,7 +44,7 @@ from movie_ratings.sources.tmdb.lookup import Film
 from serving.tmdb import request_of
 from tests.support.tmdb import KEY, Server, most_in, most_in_one_second
 
-OUTPUT: Final = "benchmarks/results/curator.json"
+OUTPUT: Final = str(_results.path("curator"))
 ROOT: Final = Path(__file__).parent.parent
 # What the commands need of this checkout; they write nothing there.
 LINKED: Final = (
@@ -149,7 +150,7 @@ def main() -> None:
         "cron": CRON,
         "seconds": time.monotonic() - started,
     }
-    storage.write_json(OUTPUT, found)
+    _results.write("curator", found)
     print(json.dumps({name: value for name, value in found.items() if name != "commands"}, indent=2))
 
 

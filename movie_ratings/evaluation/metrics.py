@@ -183,7 +183,7 @@ def _class_scores(labels: Ints, predicted: Ints) -> dict[str, Floats]:
 
 
 def decisions(answers: Answers) -> dict[str, dict[str, Any]]:
-    """What a user asks of the two kinds of label: of the movies called so, how many are; and how many are called so.
+    """Scores of the two kinds of label, with how many movies get each label and how many of these have it.
 
     ``balanced`` are the predicted classes, ``most_probable`` the classes with the largest probability. Beside the class
     scores, each has the share of the movies that get each label (``called``), and the share of these that have it

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -24,11 +23,11 @@ from serving.page import INPUTS, MAX_UPLOAD, WAITING, link
 from serving.page.what_if import VARIANTS
 from serving.page_gate import PageGate, same_origin
 from serving.upload_folder import FILES, QUOTA, FullError, UploadFolder
+from tests.support.page_events import answered, join, movie, result
 from tests.support.service import Server
 from tests.support.workbooks import changed, xlsx
 
 SECRET = "a-word-that-a-visitor-wrote"
-SESSIONS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -54,32 +53,6 @@ def events(server: Server) -> dict[str, int]:
         "remove": sizes[1, shown],
         "compare": sizes[1 + VARIANTS * fields, VARIANTS],
     }
-
-
-def join(
-    server: Server, event: int, data: Any, session: str = "one", query: str = "", **headers: str
-) -> tuple[int, Any]:
-    body = {"data": data, "fn_index": event, "session_hash": session}
-    return server.ask("POST", f"/gradio_api/queue/join{query}", body, **headers)[:2]
-
-
-def result(server: Server, session: str = "one") -> dict[str, Any]:
-    """How the event of a session ended."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-    connection.request("GET", f"/gradio_api/queue/data?session_hash={session}")
-    response = connection.getresponse()
-    while line := response.readline():
-        if line.startswith(b"data:"):
-            message: dict[str, Any] = json.loads(line[5:])
-            if message["msg"] == "process_completed":
-                connection.close()
-                return message
-    raise AssertionError("no result")
-
-
-def movie(title: Any = "Film 7", **changes: Any) -> list[Any]:
-    values = dict.fromkeys(INPUTS) | {"summary": "A radiant vision.", "genres": ["Drama"], "year": 1994, "runtime": 90}
-    return list((values | {"title": title} | changes).values())
 
 
 def form(*contents: bytes, name: str = "movies.csv") -> tuple[bytes, dict[str, str]]:
@@ -328,13 +301,6 @@ def test_neither_log_nor_answer_holds_what_a_visitor_wrote(server: Server, event
                     assert re.fullmatch(r"[A-Z][^\n]*\.", found["output"]["error"])
     # The fixture looks for the secret in the log, of which each line is JSON: no stack trace of Gradio is there.
     assert server.ask("GET", "/healthz")[0] == 200
-
-
-def answered(server: Server, event: int, data: Any, query: str = "") -> dict[str, Any]:
-    """How an event ended, of a session of its own."""
-    session = f"session{next(SESSIONS)}"
-    assert join(server, event, data, session, query)[0] == 200
-    return result(server, session)
 
 
 @pytest.mark.slow

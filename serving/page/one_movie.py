@@ -39,6 +39,7 @@ def tab(service: Service, page: gr.Blocks, notice: Any) -> list[Any]:
         with refusing():
             movie = form.movie(values)
             found = await service.run(lambda classifier: _answered(classifier, movie))
+        service.logged([movie], [found.explanation.prediction], found.basis.version)
         heading = answer.heading(found.explanation.prediction, found.basis)
         return heading, answer.details(found.explanation, found.comparables, found.basis)
 

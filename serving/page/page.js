@@ -20,7 +20,7 @@
     });
 
   // Changes of these places are spoken by a screen reader.
-  const SPOKEN = ["label", "message", "notice", "answer-1", "answer-2", "answer-3"];
+  const SPOKEN = ["label", "message", "notice", "found", "thanks", "slate-message", "answer-1", "answer-2", "answer-3"];
   const mend = () => {
     for (const id of SPOKEN) {
       const place = document.getElementById(id);

@@ -171,6 +171,16 @@ def test_routes_that_the_page_does_not_use_do_not_exist(server: Server, method: 
 
 
 @pytest.mark.slow
+def test_what_the_service_was_not_started_for_is_not_in_the_page(server: Server, events: dict[str, int]) -> None:
+    """Events of search, slates and feedback: without key, folder and log, there is none that could be sent."""
+    _, config, _ = server.ask("GET", "/config")
+    written = json.dumps(config)
+    for name in ("Find a film at TMDB", "Fill the form", "Slate", "Make the list", "The label is right", "logs its"):
+        assert name not in written
+    assert "not endorsed or certified by" in written
+
+
+@pytest.mark.slow
 def test_no_event_goes_past_the_queue(server: Server, events: dict[str, int]) -> None:
     for event in events.values():
         body = {"data": movie(), "fn_index": event, "session_hash": "one"}

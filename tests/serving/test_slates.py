@@ -112,3 +112,19 @@ def test_only_a_slate_of_the_folder_is_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"no such slate|no longer in the folder") as refused:
         Slates(tmp_path / "slates").read(name)
     assert str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--slates", "none"], "--slates none: no such folder"),
+        (["--slates", ".", "--no-page"], "--slates: needs the page"),
+    ],
+)
+def test_slates_that_no_page_could_show_are_refused_at_the_start(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from serving.__main__ import main
+
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err

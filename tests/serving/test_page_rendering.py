@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from movie_ratings.movies.labels import Thresholds
+from movie_ratings.movies.validation import MovieError
 from movie_ratings.prediction.classifier import Comparable, Prediction
 from movie_ratings.prediction.explain import Effect, Explanation
 from movie_ratings.sources.tables.table import KINDS
@@ -118,6 +119,30 @@ def test_a_movie_returns_from_its_link_and_from_its_form() -> None:
     assert link.unpack(packed) == movie
     assert form.known(form.movie(list(form.values(movie)))) == movie
     assert form.known(form.movie(list(form.column_values(movie)))) == movie
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["Metro, Inc.", "Quay Films"], ['"Weird" Al, Jr.', "B"], ['Samuel "Sam" Example'], ['"Quoted"'], ['Inch "']],
+)
+def test_names_with_commas_and_quotes_return_from_the_form(names: list[str]) -> None:
+    movie = {"title": "A", "companies": names, "genres": names}
+    for values in (form.values, form.column_values):
+        assert form.known(form.movie(list(values(movie)))) == form.known(movie)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [('"open, b', ["open, b"]), ("a,, b\n", ["a", "b"]), ('x"y, z', ['x"y', "z"]), (" , ", [])]
+)
+def test_names_are_read_as_a_visitor_types_them(text: str, names: list[str]) -> None:
+    values = [text if field == "directors" else "A" if field == "title" else None for field in form.INPUTS]
+    assert form.known(form.movie(values)).get("directors", []) == names
+
+
+def test_a_name_that_is_too_long_is_refused_in_one_line() -> None:
+    values = ["q" * 200_000 if field in ("directors", "title") else None for field in form.INPUTS]
+    with pytest.raises(MovieError):
+        form.movie(values)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import _walk
+from benchmarks._processor import in_words
 
 
 def figures(results: Mapping[str, Any]) -> dict[str, str]:
@@ -33,6 +34,8 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
         "walk": _walk.figures(results["curator"]),
         "image": {name: f"{results['image']['megabytes'][name]:.0f}" for name in ("packages", "model")},
     }
+    for part in ("serving", "pipeline", "throughput"):
+        parts[part]["processor"] = in_words(results[part].get("processor"))
     return {f"{part}.{name}": text for part, found in parts.items() for name, text in found.items()}
 
 

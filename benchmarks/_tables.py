@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks._processor import in_words
 from movie_ratings.reports.titles import TITLES
 from serving.bodies import MAX_KEYS, MAX_VALUES
 from serving.connections import KEEP_ALIVE, Limits
@@ -166,6 +167,12 @@ def _needed(sizes: Sequence[Mapping[str, Any]], view: str, kind: str, aim: float
         return f"{aim:g}: no growth to extrapolate"
     rows = sizes[-1]["training_rows"] * 2 ** ((aim - found[-1]) / slope)
     return f"{slope:+.3f} for each doubling: {aim:g} at {float(f'{rows:.1g}'):,.0f}"
+
+
+def processors_table(results: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The processor of each file of results, in words."""
+    rows = [[f"`{name}.json`", in_words(results[name].get("processor"))] for name in sorted(names)]
+    return markdown(["results", "measured on"], rows)
 
 
 def scale_table(found: Mapping[str, Any]) -> str:

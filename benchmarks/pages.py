@@ -119,6 +119,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "time": _tables.time_table(study),
         "audit": _tables.audit_table(results["audit"]),
         "scale": _tables.scale_table(scale),
+        "processors": _tables.processors_table(results, MEASURED),
         "prediction": _tables.prediction_table(scale["prediction"], results["serving"]),
         "limits": _tables.limits_table(results["abuse"]),
         "abuse": _tables.abuse_table(results["abuse"]),

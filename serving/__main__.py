@@ -3,7 +3,7 @@
 kill -HUP loads the model again without losing a request, from its folder or from what --rev names now; --watch does so
 at each change. kill -TERM finishes the open requests and stops. With MOVIE_RATINGS_API_KEY in the environment, every
 prediction requires that key in the header X-API-Key, and there is no page. With TMDB_API_KEY or TMDB_ACCESS_TOKEN, GET
-/v1/tmdb answers what TMDB has of a movie.
+/v1/tmdb answers what TMDB has of a movie, and the page has a search.
 """
 
 import signal
@@ -129,6 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="MB",
         help="of the whole log; beyond, the oldest parts are removed (default: %(default)s)",
     )
+    parser.add_argument(
+        "--slates",
+        type=Path,
+        metavar="FOLDER",
+        help="the page shows the slates of this folder, such as data/slates (default: no slates)",
+    )
     parser.add_argument("--no-page", action="store_true", help="serve the API without the page")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args(arguments)
@@ -141,8 +147,9 @@ def serve(options: argparse.Namespace) -> None:
     Raises:
         UserError: the model cannot be loaded, or the address cannot be listened on.
     """
-    _check(options)
     key = os.environ.get("MOVIE_RATINGS_API_KEY") or None
+    has_page = not (options.no_page or key)
+    _check(options, has_page)
     look_ups = _look_ups()
     hangups = Hangups()
     logs.set_up(options.log_level)
@@ -153,13 +160,13 @@ def serve(options: argparse.Namespace) -> None:
     frames = options.frame_ancestor or (["https://huggingface.co"] if "SPACE_ID" in os.environ else [])
     access = Access(key, options.root_path.rstrip("/"), options.cors_origin, frames)
     app = create_app(service, access, look_ups)
-    if not (options.no_page or key):
+    if has_page:
         # If matplotlib is installed, Gradio loads it at the first event of the page, which holds up all requests for
         # seconds. The page draws nothing with it.
         sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]
-        from serving.page import mount  # takes seconds to import
+        from serving.page import Extras, mount  # takes seconds to import
 
-        app = mount(app, service)
+        app = mount(app, service, Extras(look_ups, options.slates))
     limits = Limits(_with_files_for(options.connections), options.connections_per_client)
     config = uvicorn.Config(
         app,
@@ -191,7 +198,7 @@ def _look_ups() -> "LookUps | None":
     return tmdb.of(os.environ)
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, has_page: bool) -> None:
     least_of = {"capacity": 1, "connections": 1, "connections_per_client": 0, "keep_alive": 0, "log_megabytes": 1}
     for name, least in least_of.items():
         if not getattr(options, name) >= least:
@@ -201,6 +208,10 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--watch: {bounds}, found {options.watch}")
     if options.log_texts and not options.log:
         raise UserError("--log-texts: needs --log FOLDER")
+    if options.slates and not has_page:
+        raise UserError("--slates: needs the page, which --no-page or MOVIE_RATINGS_API_KEY has turned off")
+    if options.slates and not options.slates.is_dir():
+        raise UserError(f"--slates {options.slates}: no such folder")
     if options.root_path and not options.root_path.startswith("/"):
         raise UserError(f"--root-path: must begin with a slash, found {options.root_path}")
     for option, origins in {"--cors-origin": options.cors_origin, "--frame-ancestor": options.frame_ancestor}.items():

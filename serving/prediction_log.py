@@ -40,7 +40,8 @@ class _Served:
 class PredictionLog:
     """The log of one service. `close` must be called at the end.
 
-    When the disk does not take a row, the log stops with one line in the log of the process. Predictions go on.
+    ``texts`` says whether the log holds the texts of movies. When the disk does not take a row, the log stops with one
+    line in the log of the process. Predictions go on.
     """
 
     def __init__(self, options: LogOptions, metrics: Metrics):
@@ -49,7 +50,7 @@ class PredictionLog:
         Raises:
             UserError: another process writes to the folder, it cannot be written, or its key is damaged.
         """
-        self._texts, self._metrics = options.texts, metrics
+        self.texts, self._metrics = options.texts, metrics
         self._lock = parts.lock(options.folder)
         self._key = parts.key(options.folder)
         feedback = options.limit // FEEDBACK_SHARE
@@ -157,7 +158,7 @@ class PredictionLog:
                     "predicted_rating": prediction.predicted_rating,
                     "predicted_rating_low": low,
                     "predicted_rating_high": high,
-                    "movie": movie_json if self._texts else None,
+                    "movie": movie_json if self.texts else None,
                 }
             )
         return rows

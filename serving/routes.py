@@ -27,7 +27,6 @@ from serving.schemas import (
     Status,
     TmdbMatches,
     TmdbMovie,
-    checked,
 )
 from serving.service import Service, model_card
 
@@ -146,23 +145,16 @@ def tmdb(look_ups: "LookUps") -> APIRouter:
     )
     async def movie(movie_id: Annotated[int, Path(gt=0, lt=2**63)]) -> Response:
         """What TMDB has of a movie today, in the shape of a movie of a request: no ratings and no votes."""
-        from serving.tmdb import request_of
-
         try:
-            film = await look_ups.film(movie_id)
+            found = await look_ups.known(movie_id)
         except UserError as error:
             return problem(502, str(error))
         except TimeoutError:
             return problem(504, LATE)
-        if film is None:
+        if found is None:
             return problem(404, f"TMDB has no movie {movie_id}")
-        facts = request_of(film)
-        try:
-            checked(facts)
-        except MovieError as error:
-            return problem(502, f"TMDB movie {movie_id}: {error.reason}")
-        released = film.record["release_date"]
-        return as_json({"id": movie_id, "release_date": released and released.isoformat(), "movie": facts})
+        released = found.released and found.released.isoformat()
+        return as_json({"id": movie_id, "release_date": released, "movie": found.movie})
 
     return router
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.validation import ValidMovie
-from movie_ratings.prediction.classifier import Classifier, Decision
+from movie_ratings.prediction.classifier import Classifier, Decision, Prediction
 from movie_ratings.prediction.explain import Detail, Explanation, explain_in_steps
 from movie_ratings.prediction.steps import Steps
 from serving.batching import CAPACITY, Batcher, Predictions
@@ -73,9 +73,16 @@ class Service:
         found = await self._batcher.predict(movies)
         for prediction in found.predictions:
             self.metrics.predictions.labels(prediction.label).inc()
-        if self.log:
-            return replace(found, ids=self.log.predicted(movies, found.predictions, found.version))
-        return found
+        return replace(found, ids=self.logged(movies, found.predictions, found.version))
+
+    def logged(
+        self, movies: Sequence[ValidMovie], predictions: Sequence[Prediction], version: str
+    ) -> Sequence[str] | None:
+        """Log predictions of the model ``version``; returns their ids, or None without a log, or without room in it.
+
+        `predict` does this itself; whoever shows predictions that `run` made calls this.
+        """
+        return self.log.predicted(movies, predictions, version) if self.log else None
 
     async def run(self, work: Callable[[Classifier], Steps[T]]) -> T:
         """Run long work in steps, all with one model, between the requests of others.

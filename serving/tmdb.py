@@ -10,19 +10,28 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from datetime import date
+from typing import Any, Final, NamedTuple
 
 from movie_ratings.core.errors import UserError
 from movie_ratings.movies.text import NAMES, TEXTS
+from movie_ratings.movies.validation import MovieError
 from movie_ratings.sources.tmdb.lookup import API_URL, Film, Matches, Tmdb, key_in
 from serving.batching import BusyError
-from serving.schemas import MAX_NAME, MAX_NAMES, MAX_SUMMARY, MAX_TITLE
+from serving.schemas import MAX_NAME, MAX_NAMES, MAX_SUMMARY, MAX_TITLE, checked
 
 KEPT: Final = 256  # answers in memory
 FRESH: Final = 3600.0  # seconds for which an answer is kept
 WAITING: Final = 8  # open look-ups; the next one is refused
 TOTAL: Final = 12.0  # seconds of one look-up
 PATIENCE: Final = 15.0  # seconds that a request waits, for the look-ups before its own too
+
+
+class Known(NamedTuple):
+    """What TMDB has of a movie today: the day of its release, if known, and a movie as a request may hold it."""
+
+    released: date | None
+    movie: dict[str, Any]
 
 
 class LookUps:
@@ -45,6 +54,23 @@ class LookUps:
         """
         found: Film | None = await self._ask(movie_id, lambda: self._tmdb.film(movie_id))
         return found
+
+    async def known(self, movie_id: int) -> Known | None:
+        """What TMDB has of the movie ``movie_id``, within the limits of a request; None if TMDB has none of this id.
+
+        Raises:
+            UserError: TMDB gives no answer, or neither a title nor a summary.
+            BusyError, TimeoutError: as `film`.
+        """
+        film = await self.film(movie_id)
+        if film is None:
+            return None
+        facts = request_of(film)
+        try:
+            checked(facts)
+        except MovieError as error:
+            raise UserError(f"TMDB movie {movie_id}: {error.reason}") from None
+        return Known(film.record["release_date"], facts)
 
     async def search(self, title: str, year: int | None) -> Matches:
         """The movies that match ``title``, of ``year`` if given.

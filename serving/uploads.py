@@ -65,6 +65,7 @@ async def predict_upload(
     table, movies, rows = await asyncio.to_thread(_read, source)
     report(0, len(movies))
     predictions, version = await service.run(work)
+    service.logged(movies, predictions, version)
     # In the folder of the upload, which the page deletes after a day.
     target = source.with_name(f"rated-{source.stem}{result_suffix(source.suffix)}")
     written = bulk.joined(rows, list(map(bulk.columns, predictions)))

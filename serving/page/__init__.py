@@ -1,7 +1,8 @@
-"""The page at /: one movie with its answer, variants of the movie, a table, and the model.
+"""The page at /: one movie with its answer, variants of the movie, a table, a slate, and the model.
 
 `mount` puts the page behind the routes of the API. The modules `markup`, `scale`, `answer`, `differences`, `preview`
-and `link` are pure functions; `form`, `one_movie`, `what_if`, `tables` and `card` hold components and their events.
+and `link` are pure functions; `form`, `one_movie`, `search`, `feedback`, `what_if`, `tables`, `slate` and `card` hold
+components and their events.
 """
 
 import os
@@ -11,6 +12,6 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from serving.page.blocks import MOVIES, TABLES, WAITING
 from serving.page.form import INPUTS
-from serving.page.mounting import MAX_UPLOAD, mount
+from serving.page.mounting import MAX_UPLOAD, Extras, mount
 
-__all__ = ["INPUTS", "MAX_UPLOAD", "MOVIES", "TABLES", "WAITING", "mount"]
+__all__ = ["INPUTS", "MAX_UPLOAD", "Extras", "MOVIES", "TABLES", "WAITING", "mount"]

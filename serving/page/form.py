@@ -1,5 +1,6 @@
 """The form of a movie: its fields, and the way from their values to a movie and back."""
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ GENRES: Final = [
     "Horror", "Music", "Mystery", "Romance", "Science Fiction", "Thriller", "TV Movie", "War", "Western",
 ]  # fmt: skip
 BETWEEN: Final = "names between commas"
+QUOTE: Final = '"'
 # What else may be known of a movie: the rows of the form, each field with its label and a hint.
 FACTS: Final = (
     (
@@ -102,13 +104,13 @@ def values(movie: Mapping[str, Any]) -> Iterator[Any]:
     """The values of `form` for a movie, in the order of `INPUTS`."""
     for field in INPUTS:
         value = movie.get(field) or None
-        yield ", ".join(value) if value and field in NAMES and field != "genres" else value
+        yield _joined(value) if value and field in NAMES and field != "genres" else value
 
 
 def column_values(movie: Mapping[str, Any]) -> Iterator[Any]:
     """The values of `column` for a movie, in the order of `INPUTS`."""
     for field, value in zip(INPUTS, values(movie), strict=True):
-        yield ", ".join(value) if value and field == "genres" else value
+        yield _joined(value) if value and field == "genres" else value
 
 
 def _read(field: str, value: Any) -> Any:
@@ -119,4 +121,23 @@ def _read(field: str, value: Any) -> Any:
     if field in TEXTS:
         return value or ""
     given = value or []
-    return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
+    return _names(given) if isinstance(given, str) else given
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Names between commas. A name with a comma of its own stands in quotes: ``"Metro, Inc.", Quay Films``."""
+    return ", ".join(f'"{name.replace(QUOTE, 2 * QUOTE)}"' if _needs_quotes(name) else name for name in names)
+
+
+def _needs_quotes(name: str) -> bool:
+    return "," in name or name.startswith(QUOTE)
+
+
+def _names(text: str) -> list[str]:
+    """The names of `_joined`, or as a visitor types them: quotes that are not closed end with the text."""
+    # A line break is no end of a row here: it may come with a pasted text.
+    try:
+        (found,) = csv.reader([" ".join(text.splitlines())], skipinitialspace=True)
+    except csv.Error:  # more characters than the library reads: the check of the movie refuses such a name
+        found = text.split(",")
+    return [name.strip() for name in found if name.strip()]

@@ -1,4 +1,4 @@
-"""Pieces of HTML. Every text that somebody wrote passes `shown`."""
+"""Pieces of HTML. Every text that somebody wrote passes `shown`, or `isolated` where a component takes no HTML."""
 
 import html
 from collections.abc import Sequence
@@ -12,11 +12,23 @@ def shown(text: object, length: int = SHOWN) -> str:
 
     `bdi` keeps marks that turn the direction of writing from turning what stands around the text.
     """
+    return f"<bdi>{html.escape(_cut(text, length))}</bdi>"
+
+
+def isolated(text: object, length: int = SHOWN) -> str:
+    """A text in one line for a place that shows no HTML, cut after ``length`` characters.
+
+    The marks around it do what `bdi` does in `shown`.
+    """
+    return f"\N{FIRST STRONG ISOLATE}{_cut(' '.join(str(text).split()), length)}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def _cut(text: object, length: int) -> str:
     found = str(text)
     if len(found) > length:
         found = f"{found[: length - 1]}…"
     # Half a surrogate pair has no UTF-8, and Gradio could not send it.
-    return f"<bdi>{html.escape(found.encode('utf-8', 'replace').decode())}</bdi>"
+    return found.encode("utf-8", "replace").decode()
 
 
 def percent(share: float) -> str:
@@ -33,6 +45,11 @@ def items(entries: Sequence[str], name: str, tag: str = "ul") -> str:
 def section(title: str, *parts: str) -> str:
     """A part of an answer under a heading."""
     return f"<section><h3>{title}</h3>{''.join(parts)}</section>"
+
+
+def refused(reason: str) -> str:
+    """Why something was refused, in the place of what it would have been."""
+    return f'<p class="refused">{shown(reason)}</p>'
 
 
 def note(text: str) -> str:

@@ -1,6 +1,9 @@
-"""The tab of one movie: the form, the answer with its reasons, and a link that carries the form."""
+"""The tab of one movie: the form, the answer with its reasons, and a link that carries the form.
 
-from typing import Any, Final, NamedTuple
+Where the service has a key to TMDB, a search fills the form; where it has a log, visitors can report the true label.
+"""
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gradio as gr
 
@@ -8,10 +11,13 @@ from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.classifier import Classifier, Comparable
 from movie_ratings.prediction.explain import Explanation, explain_in_steps
 from movie_ratings.prediction.steps import Steps
-from serving.page import answer, form, link
+from serving.page import answer, feedback, form, link, search
 from serving.page.blocks import LIGHT, LIMITED, Refusal, refusing
 from serving.page.markup import shown
 from serving.service import Service
+
+if TYPE_CHECKING:
+    from serving.tmdb import LookUps
 
 EXAMPLES: Final = [
     ["The Long Harbour", "A widowed pilot guides one last ship home through the ice.", ["Drama", "Romance"]],
@@ -29,35 +35,44 @@ class _Answer(NamedTuple):
     basis: answer.Basis
 
 
-def tab(service: Service, page: gr.Blocks, notice: Any) -> list[Any]:
+def tab(service: Service, page: gr.Blocks, notice: Any, look_ups: "LookUps | None" = None) -> list[Any]:
     """The tab; returns the fields of its form, in the order of `serving.page.form.INPUTS`.
 
-    The message about a broken link appears in ``notice`` when ``page`` is opened.
+    The message about a broken link appears in ``notice`` when ``page`` is opened. With ``look_ups``, the tab has a
+    search at TMDB.
     """
 
-    async def predict(*values: Any) -> tuple[str, str]:
+    async def predict(*values: Any) -> tuple[Any, ...]:
         with refusing():
             movie = form.movie(values)
             found = await service.run(lambda classifier: _answered(classifier, movie))
-        heading = answer.heading(found.explanation.prediction, found.basis)
-        return heading, answer.details(found.explanation, found.comparables, found.basis)
+        prediction = found.explanation.prediction
+        ids = service.logged([movie], [prediction], found.basis.version)
+        shown = answer.heading(prediction, found.basis)
+        details = answer.details(found.explanation, found.comparables, found.basis)
+        return shown, details, *(feedback.about(prediction, ids) if service.log else ())
 
     with gr.Row():
         with gr.Column():
+            box = search.box() if look_ups else None
             inputs = form.form()
+            if box and look_ups:
+                search.connect(box, look_ups, inputs)
             button = gr.Button("Predict", variant="primary")
         with gr.Column():
             # No event: the answer holds both labels, and the style sheet shows the one that is chosen here.
-            gr.Radio(
+            decision = gr.Radio(
                 list(answer.DECISIONS), value="balanced", label="The label is", elem_id="decision", interactive=True
             )
             outputs = [_html("label"), _html("details")]
+            if service.log:
+                outputs += feedback.below(service.log, decision)
             with gr.Accordion("Link to this movie", open=False):
                 _link(inputs)
     title, summary, genres, *_ = inputs
     gr.Examples(EXAMPLES, [title, summary, genres], label="Examples (invented)")
     for event in (button.click, title.submit):
-        event(predict, inputs, outputs, scroll_to_output=True, **LIMITED)
+        event(predict, inputs, outputs, scroll_to_output=True, show_progress_on=outputs[:2], **LIMITED)
     page.load(_opened, None, [notice, *inputs], **LIGHT)
     return inputs
 

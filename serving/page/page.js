@@ -20,7 +20,7 @@
     });
 
   // Changes of these places are spoken by a screen reader.
-  const SPOKEN = ["label", "message", "notice", "answer-1", "answer-2", "answer-3"];
+  const SPOKEN = ["label", "message", "notice", "found", "thanks", "slate-message", "answer-1", "answer-2", "answer-3"];
   const mend = () => {
     for (const id of SPOKEN) {
       const place = document.getElementById(id);
@@ -31,7 +31,22 @@
       head.removeAttribute("role");
       head.removeAttribute("tabindex");
     }
+    for (const group of document.querySelectorAll(RADIOS)) {
+      group.setAttribute("role", "radiogroup");
+      group.setAttribute("aria-label", group.querySelector("[data-testid=block-info]")?.innerText ?? "");
+    }
   };
+  // Each of Gradio's radios has a name of its own: arrow keys would not go from one to the next. Gradio gives the names
+  // again with each choice, so that they are changed at the key itself, as the lists below.
+  const RADIOS = "fieldset:has(input[type=radio])";
+  const joinRadios = (event) => {
+    if (event.key !== "Tab" && !event.key.startsWith("Arrow")) return;
+    for (const group of document.querySelectorAll(RADIOS)) {
+      const [first, ...others] = group.querySelectorAll("input[type=radio]");
+      for (const radio of others) radio.name = first.name;
+    }
+  };
+  document.addEventListener("keydown", joinRadios, true);
   // A list of choices closes when the keyboard leaves its field; the keyboard must not go into the list. The list is
   // changed at the key itself, since a busy browser may not have drawn a frame since the list opened.
   const skipLists = (event) => {

@@ -50,6 +50,7 @@ def tab(service: Service, inputs: list[Any]) -> None:
                 raise Refusal(f"Variant {variant + 1}: {error.message}") from None
         with refusing():
             predictions, basis = await service.run(lambda classifier: _predicted(classifier, movies))
+        service.logged(movies, predictions, basis.version)
         first, *others = zip(movies, predictions, strict=True)
         found = [differences.compared(*first, basis), *(differences.compared(*one, basis, first) for one in others)]
         return dict(zip(answers, found, strict=False))

@@ -55,15 +55,21 @@ def violations(page: Page) -> list[str]:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_rule_of_axe_is_violated_on_any_tab(
-    browser: Browser, server: Server, width: str, scheme: str, tmp_path: Path
+    browser: Browser, full_server: Server, width: str, scheme: str, tmp_path: Path
 ) -> None:
-    with opened(browser, server, width, f"?movie={link.pack(MOVIE)}", color_scheme=scheme) as page:
+    with opened(browser, full_server, width, f"?movie={link.pack(MOVIE)}", color_scheme=scheme) as page:
         expect(page.get_by_label("Title")).to_have_value(str(MOVIE["title"]))
         page.get_by_role("button", name="What else is known (optional)").click()
         predict(page)
         page.get_by_text("All words in their order").click()
         page.get_by_role("button", name="Link to this movie").click()
         page.get_by_role("button", name="Make the link").click()
+        page.get_by_role("button", name="The label is wrong").click()
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_text("Choose the true label")).to_be_visible()
+        page.get_by_label("Film", exact=True).fill("film 1")
+        page.get_by_role("button", name="Search").click()
+        expect(page.get_by_role("button", name="Fill the form")).to_be_visible()
         assert not violations(page)
         add_variants(page, 3)
         field(page, 2, "runtime").fill("85")
@@ -75,13 +81,18 @@ def test_no_rule_of_axe_is_violated_on_any_tab(
         predict_all(page, source)
         expect(page.locator(".preview")).to_be_visible()
         assert not violations(page)
+        open_tab(page, "Slate")
+        expect(page.get_by_role("region", name="The first 100 of 120 films")).to_be_visible()
+        page.get_by_role("button", name="Make the list as .csv").click()
+        expect(page.get_by_role("cell", name="slate-2026-12-08.csv")).to_be_visible()
+        assert not violations(page)
         open_tab(page, "The model")
         assert not violations(page)
 
 
 @pytest.mark.parametrize("query", ["?movie=broken"])
-def test_no_rule_of_axe_is_violated_by_a_message(browser: Browser, server: Server, query: str) -> None:
-    with opened(browser, server, "phone", query) as page:
+def test_no_rule_of_axe_is_violated_by_a_message(browser: Browser, full_server: Server, query: str) -> None:
+    with opened(browser, full_server, "phone", query) as page:
         expect(page.locator("#notice")).to_contain_text("The link is broken")
         page.get_by_role("button", name="Predict", exact=True).click()
         expect(page.get_by_text("Title and summary are both empty.")).to_be_visible()
@@ -90,16 +101,16 @@ def test_no_rule_of_axe_is_violated_by_a_message(browser: Browser, server: Serve
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_keyboard_comes_to_everything_and_its_place_is_always_seen(
-    browser: Browser, server: Server, width: str
+    browser: Browser, full_server: Server, width: str
 ) -> None:
-    with opened(browser, server, width) as page:
+    with opened(browser, full_server, width) as page:
         page.get_by_label("Title").fill("The Long Harbour")
         predict(page)
         page.evaluate(SLOW_FRAMES)
         page.evaluate("document.activeElement.blur(), getSelection().removeAllRanges(), scrollTo(0, 0)")
         page.get_by_role("tab", name="One movie").focus()
         places, unseen = [], []
-        for _ in range(60):
+        for _ in range(80):
             page.keyboard.press("Tab")
             is_body, name, seen = page.evaluate(FOCUSED)
             if is_body:
@@ -111,12 +122,13 @@ def test_the_keyboard_comes_to_everything_and_its_place_is_always_seen(
             pytest.fail(f"the keyboard does not leave the page: {places}")
         assert not unseen
         joined = "\n".join(places)
-        for name in ("Predict", "All words in their order", "Link to this movie", "API documentation"):
+        found = ("Search", "Predict", "All words in their order", "The label is right", "Link to this movie")
+        for name in (*found, "API documentation"):
             assert name in joined
 
 
-def test_tabs_are_reached_and_opened_by_keyboard(browser: Browser, server: Server) -> None:
-    with opened(browser, server, "desktop") as page:
+def test_tabs_are_reached_and_opened_by_keyboard(browser: Browser, full_server: Server) -> None:
+    with opened(browser, full_server, "desktop") as page:
         page.get_by_role("tab", name="One movie").focus()
         for _ in range(3):
             page.keyboard.press("ArrowRight")
@@ -127,9 +139,9 @@ def test_tabs_are_reached_and_opened_by_keyboard(browser: Browser, server: Serve
         expect(page.get_by_role("button", name="Compare")).to_be_visible()
 
 
-def test_an_answer_is_spoken(browser: Browser, server: Server) -> None:
-    with opened(browser, server, "desktop") as page:
-        for place in ("label", "notice"):
+def test_an_answer_is_spoken(browser: Browser, full_server: Server) -> None:
+    with opened(browser, full_server, "desktop") as page:
+        for place in ("label", "notice", "found", "thanks"):
             expect(page.locator(f"#{place}")).to_have_attribute("aria-live", "polite")
         page.get_by_label("Title").fill("The Long Harbour")
         predict(page)

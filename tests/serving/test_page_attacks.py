@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -24,11 +23,11 @@ from serving.page import INPUTS, MAX_UPLOAD, WAITING, link
 from serving.page.what_if import VARIANTS
 from serving.page_gate import PageGate, same_origin
 from serving.upload_folder import FILES, QUOTA, FullError, UploadFolder
+from tests.support.page_events import answered, join, movie, result
 from tests.support.service import Server
 from tests.support.workbooks import changed, xlsx
 
 SECRET = "a-word-that-a-visitor-wrote"
-SESSIONS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -54,32 +53,6 @@ def events(server: Server) -> dict[str, int]:
         "remove": sizes[1, shown],
         "compare": sizes[1 + VARIANTS * fields, VARIANTS],
     }
-
-
-def join(
-    server: Server, event: int, data: Any, session: str = "one", query: str = "", **headers: str
-) -> tuple[int, Any]:
-    body = {"data": data, "fn_index": event, "session_hash": session}
-    return server.ask("POST", f"/gradio_api/queue/join{query}", body, **headers)[:2]
-
-
-def result(server: Server, session: str = "one") -> dict[str, Any]:
-    """How the event of a session ended."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-    connection.request("GET", f"/gradio_api/queue/data?session_hash={session}")
-    response = connection.getresponse()
-    while line := response.readline():
-        if line.startswith(b"data:"):
-            message: dict[str, Any] = json.loads(line[5:])
-            if message["msg"] == "process_completed":
-                connection.close()
-                return message
-    raise AssertionError("no result")
-
-
-def movie(title: Any = "Film 7", **changes: Any) -> list[Any]:
-    values = dict.fromkeys(INPUTS) | {"summary": "A radiant vision.", "genres": ["Drama"], "year": 1994, "runtime": 90}
-    return list((values | {"title": title} | changes).values())
 
 
 def form(*contents: bytes, name: str = "movies.csv") -> tuple[bytes, dict[str, str]]:
@@ -195,6 +168,16 @@ def test_no_file_of_the_machine_is_read(server: Server, events: dict[str, int], 
 def test_routes_that_the_page_does_not_use_do_not_exist(server: Server, method: str, path: str) -> None:
     body = {"component_id": 1, "fn_name": "move_resource_to_block_cache", "data": "/etc/passwd", "session_hash": "one"}
     assert server.ask(method, path, body if method == "POST" else None)[0] == 404
+
+
+@pytest.mark.slow
+def test_what_the_service_was_not_started_for_is_not_in_the_page(server: Server, events: dict[str, int]) -> None:
+    """Events of search, slates and feedback: without key, folder and log, there is none that could be sent."""
+    _, config, _ = server.ask("GET", "/config")
+    written = json.dumps(config)
+    for name in ("Find a film at TMDB", "Fill the form", "Slate", "Make the list", "The label is right", "logs its"):
+        assert name not in written
+    assert "not endorsed or certified by" in written
 
 
 @pytest.mark.slow
@@ -328,13 +311,6 @@ def test_neither_log_nor_answer_holds_what_a_visitor_wrote(server: Server, event
                     assert re.fullmatch(r"[A-Z][^\n]*\.", found["output"]["error"])
     # The fixture looks for the secret in the log, of which each line is JSON: no stack trace of Gradio is there.
     assert server.ask("GET", "/healthz")[0] == 200
-
-
-def answered(server: Server, event: int, data: Any, query: str = "") -> dict[str, Any]:
-    """How an event ended, of a session of its own."""
-    session = f"session{next(SESSIONS)}"
-    assert join(server, event, data, session, query)[0] == 200
-    return result(server, session)
 
 
 @pytest.mark.slow

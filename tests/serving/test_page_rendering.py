@@ -1,20 +1,26 @@
 """What the page makes of predictions, as text: no browser, no service."""
 
 import re
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from movie_ratings.movies.labels import Thresholds
+from movie_ratings.movies.validation import MovieError
 from movie_ratings.prediction.classifier import Comparable, Prediction
 from movie_ratings.prediction.explain import Effect, Explanation
 from movie_ratings.sources.tables.table import KINDS
+from movie_ratings.sources.tmdb.lookup import Match, Matches
 from serving import uploads
-from serving.page import answer, differences, form, link
+from serving.page import answer, differences, form, link, search, slate
 from serving.page.answer import Basis
+from serving.page.blocks import Refusal
 from serving.page.markup import shown
 from serving.page.preview import preview
 from serving.page.scale import scale
+from serving.slates import Slate
+from serving.tmdb import Known
 
 BASIS = Basis(Thresholds(5.5, 7.0), {"bad": 0.15, "average": 0.7, "good": 0.15}, "0123456789ab")
 # Labelled good, though average is more probable.
@@ -116,6 +122,30 @@ def test_a_movie_returns_from_its_link_and_from_its_form() -> None:
 
 
 @pytest.mark.parametrize(
+    "names",
+    [["Metro, Inc.", "Quay Films"], ['"Weird" Al, Jr.', "B"], ['Samuel "Sam" Example'], ['"Quoted"'], ['Inch "']],
+)
+def test_names_with_commas_and_quotes_return_from_the_form(names: list[str]) -> None:
+    movie = {"title": "A", "companies": names, "genres": names}
+    for values in (form.values, form.column_values):
+        assert form.known(form.movie(list(values(movie)))) == form.known(movie)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [('"open, b', ["open, b"]), ("a,, b\n", ["a", "b"]), ('x"y, z', ['x"y', "z"]), (" , ", [])]
+)
+def test_names_are_read_as_a_visitor_types_them(text: str, names: list[str]) -> None:
+    values = [text if field == "directors" else "A" if field == "title" else None for field in form.INPUTS]
+    assert form.known(form.movie(values)).get("directors", []) == names
+
+
+def test_a_name_that_is_too_long_is_refused_in_one_line() -> None:
+    values = ["q" * 200_000 if field in ("directors", "title") else None for field in form.INPUTS]
+    with pytest.raises(MovieError):
+        form.movie(values)
+
+
+@pytest.mark.parametrize(
     ("text", "html"),
     [
         ("<script>", "<bdi>&lt;script&gt;</bdi>"),
@@ -145,6 +175,42 @@ def test_a_preview_has_the_answers_behind_the_first_column_and_few_of_many_colum
     assert "a, &lt;b&gt;" in html
     assert 'tabindex="0"' in html
     assert preview([], 0) == ""
+
+
+def test_a_slate_is_a_table_of_its_first_films() -> None:
+    film = {
+        "rank": 1, "title": "<b>A</b>", "release_date": date(2027, 2, 3), "label": "<i>", "predicted_rating": 6.84,
+        "predicted_rating_low": 5.8, "predicted_rating_high": 7.71,
+    }  # fmt: skip
+    found = Slate("2026-12-01", datetime(2026, 12, 1, 8, 30, tzinfo=UTC), "<v>", 2_000, [film] * 150, "x")
+    html = slate.table(found)
+    assert html.count('<th scope="row"><bdi>&lt;b&gt;A&lt;/b&gt;</bdi></th>') == 100
+    assert "The first 100 of 2,000 films" in html
+    assert "1 &lt;b&gt;A&lt;/b&gt; 2027-02-03 6.8 5.8 to 7.7 &lt;i&gt;" in words(html)
+    few = slate.table(found._replace(total=1, films=[film | {"title": None, "release_date": None}]))
+    assert "no title unknown" in words(few)
+    assert "All films" in few
+    assert "2,000 films" in slate.heading(found)
+    assert "&lt;v&gt;" in slate.heading(found)
+
+
+def test_a_match_is_one_line_with_what_tells_it_from_others() -> None:
+    found = search.described(Match(id=9, title="A\nB\u202e", original_title="C" * 200, release_date="2027-02-03"))
+    assert found == f"\u2068A B\u202e\u2069 (\u2068{'C' * 99}…\u2069), 2027-02-03, TMDB 9"
+    assert search.described(Match(id=9, original_title="")) == "\u2068no title\u2069, no day of release, TMDB 9"
+    matches = [Match(id=number) for number in range(1, 21)]
+    assert "The first 20 of 1,134 matches." in search.counted(Matches(results=matches, total_results=1_134))
+    assert search.counted(Matches(results=matches, total_results=3)) == "<p>20 matches.</p>"
+
+
+def test_what_tmdb_has_of_a_film_fills_every_field() -> None:
+    facts = {"title": "<b>", "genres": ["Drama"], "cast": ["A", "B"], "year": 2027}
+    message, *values = search.filled(Known(None, facts))
+    assert "&lt;b&gt;" in message
+    assert "(no day of release)" in message
+    assert form.known(form.movie(values)) == facts
+    with pytest.raises(Refusal, match="no longer has this film"):
+        search.filled(None)
 
 
 def test_the_page_takes_every_table_that_is_not_packed() -> None:

@@ -16,6 +16,8 @@ from movie_ratings.sources.tmdb.details import Details, movie
 from movie_ratings.sources.tmdb.lookup import Film, Matches
 from serving import routes, tmdb
 from serving.batching import BusyError
+from serving.page.blocks import Refusal
+from serving.page.search import asking
 from serving.tmdb import LookUps, request_of
 from tests.support import tmdb as fake
 from tests.support.builders import ROOT
@@ -179,6 +181,30 @@ def test_too_many_look_ups_are_refused_and_late_ones_given_up(monkeypatch: pytes
         assert slow.asked == tmdb.WAITING
 
     asyncio.run(ask())
+
+
+def test_the_page_gives_the_same_reasons_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tmdb, "PATIENCE", 0.1)
+
+    async def ask() -> list[str]:
+        async def reason(movie_id: int) -> str:
+            with pytest.raises(Refusal) as refused, asking():
+                await look_ups.known(movie_id)
+            return str(refused.value.message)
+
+        look_ups, slow = with_slow()
+        late = [asyncio.create_task(reason(n)) for n in range(1, tmdb.WAITING + 1)]
+        await asyncio.sleep(0)
+        found = [await reason(100), *set(await asyncio.gather(*late))]
+        slow.release.set()
+        await asyncio.sleep(0.2)
+        return [*found, await reason(13)]
+
+    assert asyncio.run(ask()) == [
+        "Too many requests at once; try again in a second.",
+        "TMDB: no answer in time; try again later.",
+        "TMDB: no answer.",
+    ]
 
 
 def test_a_failure_is_not_kept_and_shows_no_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,9 +35,10 @@ def in_words(found: dict[str, Any] | None) -> str:
     """A description as prose: "AMD EPYC (family 25, model 1), 2 cores with AVX2; 80 GFLOP/s in fp32, 9 in bf16"."""
     if found is None:
         return "a processor that was not recorded"
-    names = ", ".join(name.upper().replace("_", "-") for name in found["instructions"]) or "no vector instructions"
+    names = ", ".join(name.upper().replace("_", "-") for name in found["instructions"])
     speeds = ", ".join(f"{speed:.0f} GFLOP/s in {name}" for name, speed in found["gflops"].items())
-    return f"{found['model']}, {found['cores']} cores with {names}: {speeds}"
+    cores = f"{found['model']}, {found['cores']} cores"
+    return cores + (f" with {names}" if names else "") + (f": {speeds}" if speeds else "")
 
 
 def main() -> None:

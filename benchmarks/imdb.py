@@ -9,7 +9,6 @@ import gzip
 import json
 import multiprocessing
 import os
-import re
 import sys
 import tempfile
 import time
@@ -54,7 +53,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = write(Path(folder), options.rows, options.films)
         found = {
-            "processor": processor(),
             "cores": os.cpu_count(),
             "rows": rows,
             "megabytes": sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6,
@@ -153,12 +151,6 @@ def _people(numbers: Any) -> pl.DataFrame:
             "knownForTitles": pl.repeat("tt0000001,tt0000002,tt0000003,tt0000004", len(ids), eager=True),
         }
     )
-
-
-def processor() -> str:
-    """The name of the processor (Linux)."""
-    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    return found[1] if found else "unknown"
 
 
 def measured(task: Callable[[str], int], folder: str) -> dict[str, float]:

@@ -156,6 +156,21 @@ def sizes_table(study: Mapping[str, Any]) -> str:
     return markdown(["training movies", *_both_views()], [*rows, ["extrapolated", *needed]])
 
 
+def linear_sizes_table(study: Mapping[str, Any]) -> str:
+    """The learning curve of the linear part alone, and where a line through it would reach the aims."""
+    sizes = sorted(study["linear_sizes"].values(), key=lambda size: size["training_rows"])
+    rows = [
+        [
+            f"{size['training_rows']:,}",
+            *(_with_interval(size["facts"], kind) for kind in KINDS),
+            f"{size['facts']['log_loss']:.3f}",
+        ]
+        for size in sizes
+    ]
+    needed = [_needed(sizes, "facts", kind, aim) for kind, aim in zip(KINDS, AIMS["facts"], strict=True)]
+    return markdown(["training movies", *COLUMNS, "log-loss"], [*rows, ["extrapolated", *needed, ""]])
+
+
 def _needed(sizes: Sequence[Mapping[str, Any]], view: str, kind: str, aim: float) -> str:
     """How many training movies would reach ``aim`` if the figure went on growing as it does with each doubling."""
     found = [size[view][kind] for size in sizes]

@@ -28,6 +28,7 @@ MEASURED: Final = (
     "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "imdb", "scale", "serving", "image",
     "abuse", "explain", "log", "monitoring", "curator",
 )  # fmt: skip
+UNTIMED: Final = ("study-sample", "study-wikidata", "monitoring")  # have no figure of speed
 COUNTED: Final = ("fetch", "clean", "split", "train", "export", "baseline", "evaluate")
 
 TABLE: Final = re.compile(r"^<!-- (?!end of )(.+?) -->\n(?:.*?^<!-- end of \1 -->$)?", re.MULTILINE | re.DOTALL)
@@ -116,10 +117,11 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "headline": _tables.headline_table(study),
         "split": _tables.split_table(results["evaluate"], results["baseline"]),
         "sizes": _tables.sizes_table(study),
+        "linear sizes": _tables.linear_sizes_table(study),
         "time": _tables.time_table(study),
         "audit": _tables.audit_table(results["audit"]),
         "scale": _tables.scale_table(scale),
-        "processors": _tables.processors_table(results, MEASURED),
+        "processors": _tables.processors_table(results, [name for name in MEASURED if name not in UNTIMED]),
         "prediction": _tables.prediction_table(scale["prediction"], results["serving"]),
         "limits": _tables.limits_table(results["abuse"]),
         "abuse": _tables.abuse_table(results["abuse"]),

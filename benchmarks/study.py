@@ -44,9 +44,10 @@ from movie_ratings.training.dataset import drop_fields, known_fields, vote_weigh
 from movie_ratings.training.records import features, fit_records
 from movie_ratings.training.ridge import LinearData, Rated, Reads, fit_linear, fit_part
 
-PARTS: Final = ("model", "baselines", "fields", "objectives", "seeds", "sizes", "time")
+PARTS: Final = ("model", "baselines", "fields", "linear_sizes", "objectives", "seeds", "sizes", "time")
 SEEDS: Final = (1, 2)
 SIZES: Final = (0.25, 0.5)
+LINEAR_SIZES: Final = (0.125, 0.25, 0.5, 1.0)
 TIMED: Final = ("tfidf_ridge", "embeddings_boosting", "catboost")  # baselines of the split by time
 GIVEN: Final = {"facts": "every field", "plot": "title, genres and summary"}  # what each view is called in tables
 SOME: Final = (0,)  # folds of what is compared with the model rather than measured
@@ -103,7 +104,7 @@ class Study:
         """The transformers that a part of the study needs, those of the model itself first."""
         whole = [Training(self.options, fold) for fold in self.folds]
         match part:
-            case "fields":
+            case "fields" | "linear_sizes":
                 return []
             case "objectives" | "seeds":
                 return [Training(options, self.folds[n]) for options in self.cases(part).values() for n in SOME]
@@ -208,6 +209,16 @@ class Study:
                 for view in VIEWS
             }
         return {"sizes": found}
+
+    def linear_sizes(self) -> dict[str, Any]:
+        """The learning curve of the linear part alone, with all fields and track records, which takes a minute."""
+        reads = Reads(tuple(self.options.text.fields), tuple(self.options.linear.names))
+        found = {}
+        for share in tqdm(LINEAR_SIZES, desc="linear sizes"):
+            folds = self.shares(share) if share < 1 else self.folds
+            answers = self.pooled(folds, [self.linear(reads, True, fold) for fold in folds])
+            found[str(share)] = {"training_rows": self.training_rows(folds), "facts": self.figures(answers)}
+        return {"linear_sizes": found}
 
     @staticmethod
     def training_rows(folds: Sequence[Fold]) -> int:

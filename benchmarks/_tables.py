@@ -143,9 +143,11 @@ def scores_table(head: str, rows: Mapping[str, Any]) -> str:
 
 def sizes_table(study: Mapping[str, Any]) -> str:
     """The learning curve, and where a line through it would reach the aims."""
-    whole = {view: study["model"][view]["model"] for view in VIEWS}
     sizes = [study["sizes"][share] for share in sorted(study["sizes"], key=float)]
-    sizes[-1] = whole | sizes[-1]  # older results have figures of their own there, of the model that the shares are of
+    if (
+        "facts" not in sizes[-1]
+    ):  # older results have the figures for all movies here, of the model that the shares are of
+        sizes[-1] = sizes[-1] | {view: study["model"][view]["model"] for view in VIEWS}
     rows = [
         [f"{size['training_rows']:,}", *(_with_interval(size[view], kind) for view in VIEWS for kind in KINDS)]
         for size in sizes

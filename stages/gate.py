@@ -2,9 +2,9 @@
 
 Compares metrics/predictions.csv of the workspace with that of the revision, on the movies that both have. Balanced
 accuracy, macro-F1, log-loss and the mean error of the rating (where both files have ratings) are compared with paired
-bootstrap intervals of 95%. Balanced accuracy is also compared for each genre, decade, range of votes and other slice,
-with intervals that hold for all slices together. The true labels and ratings are those of the workspace. Slices need
-data/clean/movies.parquet.
+bootstrap intervals, balanced accuracy also for each genre, decade, range of votes and other slice. The intervals are so
+wide that one of them excludes 0 by chance in at most 5% of the comparisons of equally good models. The true labels and
+ratings are those of the workspace. Slices need data/clean/movies.parquet.
 
 Exit codes: 0 no figure is worse beyond chance, 1 a figure is, 2 a problem that the message names, 130 interrupted.
 """

@@ -268,7 +268,7 @@ def test_workflows_run_make_targets_that_exist(name: str) -> None:
 
 def test_dependabot_follows_every_kind_of_dependency() -> None:
     assert {update["package-ecosystem"] for update in read(".github/dependabot.yml")["updates"]} == {
-        "pip", "docker", "github-actions",
+        "pip", "docker", "docker-compose", "github-actions",
     }  # fmt: skip
 
 

@@ -166,9 +166,13 @@ def _scale(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _log(found: Mapping[str, Any]) -> dict[str, str]:
+    megabytes = found["memory"]["resident_megabytes"]
     return {
         "throughput": f"{found['share_of_throughput']['median']:.0%}",
         "processor": f"{found['share_of_milliseconds']['median'] - 1:.1%}",
+        "memory-minutes": f"{found['memory']['seconds'] / 60:.0f}",
+        "memory-start": f"{megabytes[0]:.0f}",
+        "memory-end": f"{megabytes[-1]:.0f}",
     }
 
 

@@ -166,11 +166,18 @@ def _scale(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _log(found: Mapping[str, Any]) -> dict[str, str]:
-    megabytes = found["memory"]["resident_megabytes"]
     return {
         "throughput": f"{found['share_of_throughput']['median']:.0%}",
         "processor": f"{found['share_of_milliseconds']['median'] - 1:.1%}",
-        "memory-minutes": f"{found['memory']['seconds'] / 60:.0f}",
+        **_memory(found["memory"]),
+    }
+
+
+def _memory(found: Mapping[str, Any]) -> dict[str, str]:
+    """What `benchmarks.serving.soak` has measured."""
+    megabytes = found["resident_megabytes"]
+    return {
+        "memory-minutes": f"{found['seconds'] / 60:.0f}",
         "memory-start": f"{megabytes[0]:.0f}",
         "memory-end": f"{megabytes[-1]:.0f}",
     }
@@ -189,7 +196,6 @@ def _monitoring(found: Mapping[str, Any]) -> dict[str, str]:
 
 def _serving(found: Mapping[str, Any]) -> dict[str, str]:
     batch, line, http, over = (found[name] for name in ("batch", "command_line", "http", "overload"))
-    megabytes = found["memory"]["resident_megabytes"]
     return {
         "movies": f"{found['movies']:,}",
         "batch": f"{batch['movies_per_second']['ours']['median']:.0f}",
@@ -206,9 +212,7 @@ def _serving(found: Mapping[str, Any]) -> dict[str, str]:
         "overload-p99": f"{over['answered']['p99_seconds']:.2f}",
         "refused": f"{1000 * over['refused']['p50_seconds']:.1f}",
         "after": f"{1000 * over['one_client_right_after']['p50_seconds']:.0f}",
-        "memory-minutes": f"{found['memory']['seconds'] / 60:.0f}",
-        "memory-start": f"{megabytes[0]:.0f}",
-        "memory-end": f"{megabytes[-1]:.0f}",
+        **_memory(found["memory"]),
     }
 
 

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"also write the films, the best predicted rating first: {PAGE}, {', '.join(writer.FORMATS)}",
     )
     parser.add_argument("--model", default=MODEL, metavar="FOLDER", help="a served folder (default: %(default)s)")
-    parser.add_argument("--rev", help="the model of this git revision or tag, from DVC's cache or remote")
+    parser.add_argument("--rev", help="the model of this git revision, tag or stage (prod), from DVC's cache or remote")
     options = parser.parse_args(arguments)
     days = (options.start is not None, options.end is not None)
     if any(days) != all(days) or [all(days), options.weeks is not None, options.ids is not None].count(True) != 1:

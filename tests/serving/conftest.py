@@ -9,13 +9,20 @@ from playwright.sync_api import Browser
 
 from tests.support import slates
 from tests.support import tmdb as fake
-from tests.support.browser import started
+from tests.support.browser import WIDTHS, started
 from tests.support.builders import ROOT
 from tests.support.service import Server
 from tests.support.slates import film
 from tests.support.tmdb import KEY
 
 MARKUP = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(params=WIDTHS)
+def width(request: pytest.FixtureRequest) -> str:
+    """A width of the page; a test that needs one width alone names it by parametrize."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture(scope="module")

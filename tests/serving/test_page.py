@@ -16,7 +16,6 @@ from serving.page import link
 from tests.support.browser import (
     MOVIE,
     NEEDED,
-    WIDTHS,
     add_variants,
     field,
     open_tab,
@@ -29,12 +28,6 @@ from tests.support.service import Server
 from tests.support.workbooks import xlsx
 
 pytestmark = NEEDED
-
-
-@pytest.fixture(params=WIDTHS)
-def width(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 @pytest.fixture

@@ -17,19 +17,13 @@ from playwright.sync_api import Browser, Page, expect
 from movie_ratings.log import read
 from tests.serving.conftest import MARKUP
 from tests.support import slates
-from tests.support.browser import NEEDED, WIDTHS, add_variants, open_tab, opened, picture, predict, predict_all
+from tests.support.browser import NEEDED, add_variants, open_tab, opened, picture, predict, predict_all
 from tests.support.page_events import answered, join
 from tests.support.service import Server
 from tests.support.slates import film
 from tests.support.tmdb import KEY
 
 pytestmark = NEEDED
-
-
-@pytest.fixture(params=WIDTHS)
-def width(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from movie_ratings.core import processor
+
 # The instructions that decide how fast matrices are multiplied, as Linux names them.
 INSTRUCTIONS: Final = (
     "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "bf16", "i8mm"
@@ -44,12 +46,12 @@ def in_words(found: dict[str, Any] | None) -> str:
 def main() -> None:
     import torch
 
-    about = _cpuinfo()
+    about = processor.read()
     model = about.get("model name") or platform.processor() or platform.machine()
     if "cpu family" in about:
         # A virtual machine often has the name of a family alone; these two numbers tell its generations apart.
         model += f" (family {about['cpu family']}, model {about['model']})"
-    flags = (about.get("flags") or about.get("Features") or "").split()
+    flags = processor.flags(about)
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
     print(
         json.dumps(
@@ -61,16 +63,6 @@ def main() -> None:
             }
         )
     )
-
-
-def _cpuinfo() -> dict[str, str]:
-    """What Linux states about the first core; nothing on other systems."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _gflops(matrix: Any) -> float:

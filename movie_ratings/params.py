@@ -22,6 +22,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 BaselineName = Literal[
     "majority", "genre_year", "tfidf_logreg", "tfidf_ridge", "embeddings_logreg", "embeddings_boosting", "catboost"
 ]  # fmt: skip
+Precision = Literal["auto", "bf16", "fp32"]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
@@ -263,7 +264,7 @@ class Train(Group):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)]
     early_stopping: Annotated[int, Field(gt=0)]
-    precision: Literal["auto", "fp32"]
+    precision: Precision
     gradient_checkpointing: bool
     compile: bool
     save_minutes: Annotated[float, Field(gt=0)]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainingArguments
 
 from movie_ratings.core import processes, storage
 from movie_ratings.model import checkpoint, linear
@@ -22,9 +22,10 @@ from movie_ratings.model.linear import LinearPart
 from movie_ratings.movies.labels import class_indices, label_shares
 from movie_ratings.movies.text import LATE, TextFormat
 from movie_ratings.params import Params
-from movie_ratings.training import frozen, preflight, pretrained, trainer
+from movie_ratings.training import frozen, precision, preflight, pretrained, trainer
 from movie_ratings.training.answerings import fit_answerings
 from movie_ratings.training.dataset import Data, TrainingDataset, known_fields
+from movie_ratings.training.precision import Arithmetic
 from movie_ratings.training.ridge import LinearData, Rated, Reads, fit_part
 from movie_ratings.training.transformer import Transformer
 
@@ -39,13 +40,16 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
         UserError: the model cannot be loaded, trained with these parameters or served, no word or fact is frequent
             enough for the linear part, or a class has no training movie.
     """
+    arithmetic = precision.choose(options.train.precision, precision.device())
+    if arithmetic.remark and processes.is_first():
+        print(arithmetic.remark, file=sys.stderr)
     name, outputs = options.model.name, OUTPUTS[options.train.objective]
     model, tokenizer = pretrained.load(name, options.text.max_length, options.train.seed, outputs)
     text = TextFormat(_known(data, options.text.fields), options.text.max_length)
     names = _known(data, options.linear.names) if options.linear.use else ()
-    state = states / _key(data, options, model)
+    state = states / _key(data, options, arithmetic, model)
     state.mkdir(parents=True, exist_ok=True)
-    arguments = trainer.arguments(options.train, data.train.num_rows, state)
+    arguments = TrainingArguments(**trainer.arguments(options.train, data.train.num_rows, state, arithmetic))
     # One process writes the token ids to the folder; the others find them there.
     with arguments.main_process_first(local=True):
         dataset = TrainingDataset(data, tokenizer, text, options, state, names)
@@ -60,6 +64,8 @@ def fine_tune(data: Data, options: Params, states: Path, output: Path, curves: P
     with arguments.main_process_first(local=False):
         if processes.is_first():
             preflight.check(transformer, dataset.input_ids[0], options.train, state)
+            if arithmetic.products != "fp32":
+                preflight.check_precision(transformer, dataset.input_ids[0], arguments)
             if options.linear.use:
                 reads = Reads(text.fields, names)
                 part, alphas = fit_part(_linear_data(dataset, data), reads, options.linear)
@@ -96,10 +102,11 @@ def _known(data: Data, wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def _key(data: Data, options: Params, model: PreTrainedModel) -> str:
+def _key(data: Data, options: Params, arithmetic: Arithmetic, model: PreTrainedModel) -> str:
     """A hash of everything that the training of the transformer depends on, besides the code."""
     relevant = {
-        "train": options.train.model_dump(),
+        # What auto means depends on the device: a run continues in the arithmetic that it began with.
+        "train": options.train.model_dump() | {"precision": arithmetic.products},
         "text": options.text.model_dump(),
         "data": data.origin,
         "model": pretrained.fingerprint(options.model.name, model),

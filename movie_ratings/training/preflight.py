@@ -1,4 +1,4 @@
-"""What would fail after the training is tried before it: the length of texts, padding, and the export to ONNX."""
+"""What would fail later is tried before the training: the length of texts, padding, export to ONNX, and precision."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import Final
 import numpy as np
 import onnxruntime
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainingArguments
 
 from movie_ratings.core import storage
 from movie_ratings.core.arrays import Floats, softmax
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.model.batches import Ids, pad
 from movie_ratings.params import Train
-from movie_ratings.training import graph
+from movie_ratings.training import graph, precision
 from movie_ratings.training.transformer import Transformer
 
 LARGEST_DIFFERENCE: Final = 1e-3  # of a probability: more is not rounding
@@ -40,6 +40,27 @@ def check(transformer: Transformer, row: Ids, options: Train, folder: Path) -> N
         raise UserError(f"model.name: {_kind(model)} predicts otherwise when a text is padded: choose another model")
     if _difference(reference, _exported(transformer, texts, folder)) > LARGEST_DIFFERENCE:
         raise UserError(f"model.name: {_kind(model)} predicts otherwise as ONNX: choose another model")
+
+
+def check_precision(transformer: Transformer, row: Ids, settings: TrainingArguments) -> None:
+    """Try a forward pass in the precision of the training, on its device; ``row`` holds the token ids of any movie.
+
+    Raises:
+        UserError: the model cannot be computed in bf16 or fp16.
+    """
+    model, device = transformer.model, transformer.model.device
+    ids, mask = (torch.from_numpy(table).to(settings.device) for table in pad([row, row[:1]], transformer.pad_id))
+    try:
+        model.to(settings.device)
+        with precision.autocast(settings), torch.inference_mode():
+            model(input_ids=ids, attention_mask=mask)
+    except RuntimeError as error:
+        raise UserError(
+            f"train.precision: {_kind(model)} cannot be computed in {'bf16' if settings.bf16 else 'fp16'} "
+            f"({first_line(error)}); set it to fp32"
+        ) from None
+    finally:
+        model.to(device)
 
 
 def _predict(transformer: Transformer, texts: Sequence[Ids]) -> Floats:

@@ -17,10 +17,11 @@ from transformers.trainer_utils import get_last_checkpoint
 from movie_ratings.core import processes, storage
 from movie_ratings.core.errors import UserError
 from movie_ratings.params import Train
-from movie_ratings.training import frozen
+from movie_ratings.training import frozen, precision
 from movie_ratings.training.callbacks import Curves, Epochs, Progress, SaveEvery
 from movie_ratings.training.dataset import Collator, TrainingDataset
 from movie_ratings.training.objectives import RatingLoss
+from movie_ratings.training.precision import Arithmetic
 from movie_ratings.training.selection import selection_score
 from movie_ratings.training.transformer import Transformer
 
@@ -37,12 +38,14 @@ def train(
         UserError: the model cannot be trained with these parameters.
     """
     model, state = transformer.model, Path(settings.output_dir)
+    model.to(settings.device)
     features = None
     # One process computes the hidden states and writes them to the folder; the others find them there.
     with settings.main_process_first(local=True):
         if layers := options.freeze_layers:
             path = state / "features.npy"
-            features = frozen.compute_features(model, layers, dataset.input_ids, transformer.pad_id, path)
+            with precision.autocast(settings):
+                features = frozen.compute_features(model, layers, dataset.input_ids, transformer.pad_id, path)
         resume = last_save(state)
     if resume:
         print(f"train: continuing from step {resume.rpartition('-')[2]} of an interrupted run", file=sys.stderr)
@@ -66,7 +69,11 @@ def train(
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Progress)
-    with storage.writing(state), frozen.upper_part(model, layers) if layers else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(storage.writing(state))
+        stack.enter_context(precision.own_forward(model))
+        if layers:
+            stack.enter_context(frozen.upper_part(model, layers))
         trainer.train(resume_from_checkpoint=resume)
     epochs = [entry for entry in trainer.state.log_history if "eval_balanced_accuracy" in entry]
     best = max(epochs, key=lambda entry: entry["eval_balanced_accuracy"])
@@ -91,50 +98,50 @@ class SharedBatches(Trainer):
         return sampler
 
 
-def arguments(options: Train, movies: int, state: Path) -> TrainingArguments:
-    """The Trainer's arguments for ``movies`` training movies; ``state`` is the folder for its saves.
+def arguments(options: Train, movies: int, state: Path, arithmetic: Arithmetic) -> dict[str, Any]:
+    """The keywords of `TrainingArguments` for ``movies`` training movies; ``state`` is the folder for its saves.
 
     Raises:
         UserError: the batch size is not a multiple of the number of processes.
     """
-    half = options.precision == "auto" and torch.cuda.is_available()
-    bf16 = half and torch.cuda.is_bf16_supported()
+    gpu, products = arithmetic.device.gpu, arithmetic.products
     steps = math.ceil(math.ceil(movies / options.batch_size) / options.gradient_accumulation)
     share, rest = divmod(options.batch_size, processes.count())
     if rest:
         raise UserError(f"train.batch_size: {options.batch_size} cannot be shared by {processes.count()} processes")
-    return TrainingArguments(
-        output_dir=str(state),
-        num_train_epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        per_device_train_batch_size=share,
-        per_device_eval_batch_size=4 * share,
+    return {
+        "output_dir": str(state),
+        "num_train_epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "per_device_train_batch_size": share,
+        "per_device_eval_batch_size": 4 * share,
         # Without use_cpu, accelerate does not see that several processes on CPUs are one training: each process then
-        # evaluates and logs its own share of the movies, and stops early by itself.
-        use_cpu=processes.count() > 1 and not torch.cuda.is_available(),
-        ddp_find_unused_parameters=False,
-        gradient_accumulation_steps=options.gradient_accumulation,
-        warmup_steps=round(options.warmup * steps * options.epochs),
-        weight_decay=options.weight_decay,
-        train_sampling_strategy=options.sampling,
-        activation_checkpointing=options.gradient_checkpointing,
-        torch_compile=options.compile,
-        bf16=bf16,
-        fp16=half and not bf16,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="balanced_accuracy",
-        greater_is_better=True,
-        logging_steps=max(1, steps // 20),
-        seed=options.seed,
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        # evaluates and logs its own share of the movies, and stops early by itself. The Trainer also refuses bf16 on
+        # a CPU without use_cpu.
+        "use_cpu": not gpu and (processes.count() > 1 or products == "bf16"),
+        "ddp_find_unused_parameters": False,
+        "gradient_accumulation_steps": options.gradient_accumulation,
+        "warmup_steps": round(options.warmup * steps * options.epochs),
+        "weight_decay": options.weight_decay,
+        "train_sampling_strategy": options.sampling,
+        "activation_checkpointing": options.gradient_checkpointing,
+        "torch_compile": options.compile,
+        "bf16": products == "bf16",
+        "fp16": products == "fp16",
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "balanced_accuracy",
+        "greater_is_better": True,
+        "logging_steps": max(1, steps // 20),
+        "seed": options.seed,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": gpu,
         # The log level of the library is "error", at which the Trainer shows no progress bar by default.
-        disable_tqdm=False,
-        report_to=[],
-    )
+        "disable_tqdm": False,
+        "report_to": [],
+    }
 
 
 def last_save(state: Path) -> str | None:

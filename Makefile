@@ -19,8 +19,8 @@ setup: .venv/ready  ## install the pinned requirements into .venv; CPU_INDEX=URL
 	$(PIP) --requirement requirements-dev.txt
 	touch $@
 
-setup-all: setup  ## setup, and what Ray and remotes on S3 need
-	$(PIP) --requirement requirements-ray.txt --requirement requirements-s3.txt
+setup-all: setup  ## setup, and what Ray, remotes on S3 and bf16 need
+	$(PIP) --requirement requirements-ray.txt --requirement requirements-s3.txt --requirement requirements-bf16.txt
 
 repro: setup  ## run the pipeline: fetch, clean, history, explore, split, baseline, train, export, evaluate, audit, report
 	dvc repro
@@ -57,7 +57,7 @@ fmt: setup  ## format the code and apply ruff's safe fixes
 constraints: setup  ## pin what the requirements need in constraints.txt; UV_ARGS=--upgrade: in the newest versions
 	uv pip compile --quiet --universal --python-version 3.11 --annotation-style line $(UV_ARGS) \
 		--custom-compile-command "make constraints" --output-file constraints.txt \
-		requirements-dev.txt requirements-ray.txt requirements-s3.txt
+		requirements-dev.txt requirements-ray.txt requirements-s3.txt requirements-bf16.txt requirements-gpu.txt
 	sed -E '/^nvidia-ml-py=/!{/^(cuda|nvidia|triton)[-=]/d;}' constraints.txt > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 

@@ -26,7 +26,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import uvicorn
 import uvloop
@@ -34,6 +34,7 @@ import uvloop
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
+from movie_ratings.prediction.engines import Precision
 from serving import logs, watching
 from serving.api import Access, create_app
 from serving.batching import CAPACITY
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from serving.tmdb import LookUps
 
 LOG: Final = logging.getLogger("serving")
+CACHED: Final = 4_096  # movies, which take a few megabytes
 GRACE: Final = 5  # seconds to finish the open requests
 OWN_FILES: Final = 200  # files of the process that are no connections: the model, uploads, libraries
 ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.*:\[\]-]+")
@@ -68,6 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help="look every so many seconds whether the model's folder or, with --rev, the commit has changed, and load "
         "the model then (default: do not look; --watch alone: %(const)g)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default="auto",
+        help="auto: bf16 where OpenVINO is installed (requirements-bf16.txt), the processor has instructions for bf16 "
+        "and the model predicts nearly the same; else, and with fp32, the model's own (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cache",
+        type=int,
+        default=CACHED,
+        metavar="MOVIES",
+        help="of so many movies, those that were predicted last, the model keeps what it computed: a movie that comes "
+        "again is predicted at once; 0: none (default: %(default)s)",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is every interface (default: %(default)s)"
@@ -153,7 +170,7 @@ def serve(options: argparse.Namespace) -> None:
     look_ups = _look_ups()
     hangups = Hangups()
     logs.set_up(options.log_level)
-    classifier = load(options.model, options.rev)
+    classifier = load(options.model, options.rev, options.precision, options.cache)
     log = LogOptions(options.log, options.log_texts, options.log_megabytes << 20) if options.log else None
     service = Service(classifier, options.capacity, log)
     # The hub shows a Space in a frame, and sets this variable in it.
@@ -199,7 +216,9 @@ def _look_ups() -> "LookUps | None":
 
 
 def _check(options: argparse.Namespace, has_page: bool) -> None:
-    least_of = {"capacity": 1, "connections": 1, "connections_per_client": 0, "keep_alive": 0, "log_megabytes": 1}
+    least_of = {
+        "cache": 0, "capacity": 1, "connections": 1, "connections_per_client": 0, "keep_alive": 0, "log_megabytes": 1,
+    }  # fmt: skip
     for name, least in least_of.items():
         if not getattr(options, name) >= least:
             raise UserError(f"--{name.replace('_', '-')}: at least {least}, found {getattr(options, name)}")
@@ -272,8 +291,9 @@ async def _run(
         source = watching.source(options.model, options.rev)
         look = watching.watch(source, lambda: service.classifier.version, wanted.set, options.watch)
         tasks.append(asyncio.create_task(look))
-    address, version = listener.getsockname()[:2], service.classifier.version
-    LOG.info("serving", extra={"details": {"address": address, "version": version}})
+    address, classifier = listener.getsockname()[:2], service.classifier
+    model = {"version": classifier.version, "precision": classifier.precision}
+    LOG.info("serving", extra={"details": {"address": address} | model})
     await server.serve(sockets=[listener])
     for task in tasks:
         task.cancel()
@@ -289,7 +309,7 @@ async def _reload(service: Service, options: argparse.Namespace, wanted: asyncio
 
 async def _swap(service: Service, options: argparse.Namespace) -> None:
     try:
-        classifier = await asyncio.to_thread(load, options.model, options.rev)
+        classifier = await asyncio.to_thread(load, options.model, options.rev, options.precision, options.cache)
     except UserError as error:
         LOG.error("the old model goes on", extra={"details": {"reason": str(error)}})
         return

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.classifier import Classifier, Prediction
+from movie_ratings.prediction.engines import Computed
 from movie_ratings.prediction.steps import PART, Steps
 
 BATCH: Final = 32  # movies in one batch: a larger one would make its first request wait longer and be hardly faster
@@ -41,20 +42,21 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of one request, with version and base rates of the one model that made them.
+    """The predictions of one request, with version, precision and base rates of the one model that made them.
 
     ``ids`` has the ids of the predictions in the log, if there is one and it has room for them.
     """
 
     predictions: list[Prediction]
     version: str
+    precision: Computed
     base_rates: dict[str, float]
     ids: Sequence[str] | None = None
 
     @classmethod
     def of(cls, classifier: Classifier, predictions: list[Prediction]) -> "Predictions":
         """What ``classifier`` predicted."""
-        return cls(predictions, classifier.version, classifier.base_rates)
+        return cls(predictions, classifier.version, classifier.precision, classifier.base_rates)
 
 
 class _Result:

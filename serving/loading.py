@@ -7,6 +7,7 @@ from typing import Any, Final
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.movies.text import NAMES, facts_among
 from movie_ratings.prediction.classifier import Classifier
+from movie_ratings.prediction.engines import Precision
 from serving.watching import fingerprint
 
 # One value for each field that a model may read, so that the first movie below has all of its facts.
@@ -18,8 +19,8 @@ FACTS: Final[dict[str, Any]] = {
 } | {field: ["A Name"] for field in NAMES}
 
 
-def load(path: str, rev: str | None) -> Classifier:
-    """Load a model and predict with it: a movie with its facts, one without, and one whose text fills the model.
+def load(path: str, rev: str | None, precision: Precision = "auto", cached: int = 0) -> Classifier:
+    """Load a model, as `Classifier.load` does, and predict a movie with its facts, one without, and a long text.
 
     The first prediction of a process takes longer than those after it; no client should wait for this one.
 
@@ -29,7 +30,7 @@ def load(path: str, rev: str | None) -> Classifier:
     """
     before = fingerprint(path)
     try:
-        classifier = Classifier.load(path, rev)
+        classifier = Classifier.load(path, rev, precision=precision, cached=cached)
         text = classifier.metadata.text
         plot = {"title": "A first movie", "summary": "A story."}
         facts = {field: FACTS[field] for field in facts_among(classifier.metadata.fields)}

@@ -82,6 +82,7 @@ def v1(service: Service) -> APIRouter:
                 "predictions": answers,
                 "base_rates": found.base_rates,
                 "model_version": found.version,
+                "precision": found.precision,
             }
         )
 
@@ -100,6 +101,7 @@ def v1(service: Service) -> APIRouter:
                 "base_rates": found.base_rates,
                 **explain.as_dict(found.explanation),
                 "model_version": found.version,
+                "precision": found.precision,
             }
         )
 

@@ -12,6 +12,7 @@ from movie_ratings.log.records import ID
 from movie_ratings.model.rating import HIGHEST, LOWEST
 from movie_ratings.movies.validation import RANGES, MovieError, ValidMovie, validated
 from movie_ratings.prediction.classifier import BALANCED, Decision
+from movie_ratings.prediction.engines import Computed
 from movie_ratings.prediction.explain import CONTRIBUTIONS
 
 MAX_MOVIES: Final = 128  # in a request
@@ -30,6 +31,7 @@ Minutes = Annotated[int, Field(ge=RANGES["runtime"][0], le=RANGES["runtime"][1],
 Dollars = Annotated[int, Field(ge=RANGES["budget"][0], le=RANGES["budget"][1], strict=True)]
 Rating = Annotated[float, Field(ge=LOWEST, le=HIGHEST)]
 Label = Literal["bad", "average", "good"]
+HowComputed = Annotated[Computed, Field(description="the arithmetic of the transformer: fp32, bf16 or int8")]
 HowDecided = Annotated[
     Decision,
     Field(
@@ -165,6 +167,7 @@ class PredictResponse(BaseModel):
         Probabilities, Field(description="the shares of the classes among the model's training movies")
     ]
     model_version: str
+    precision: HowComputed
 
 
 class EffectOfText(BaseModel):
@@ -216,6 +219,7 @@ class ExplainResponse(BaseModel):
     words: Annotated[list[EffectOfText], Field(description="words, names and phrases, in the order of the movie")]
     contributions: Annotated[LinearContributions | None, Field(description="null for a model without a linear part")]
     model_version: str
+    precision: HowComputed
 
 
 class Feedback(BaseModel):
@@ -285,6 +289,7 @@ class ModelCard(BaseModel):
 
     version: str
     variant: Literal["fp32", "int8"]
+    precision: HowComputed
     classes: list[Label]
     thresholds: dict[str, float]
     text: dict[str, Any]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.validation import ValidMovie
 from movie_ratings.prediction.classifier import Classifier, Decision, Prediction
+from movie_ratings.prediction.engines import Computed
 from movie_ratings.prediction.explain import Detail, Explanation, explain_in_steps
 from movie_ratings.prediction.steps import Steps
 from serving.batching import CAPACITY, Batcher, Predictions
@@ -21,10 +22,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Explained:
-    """The explanation of one movie, with version and base rates of the model that made it."""
+    """The explanation of one movie, with version, precision and base rates of the model that made it."""
 
     explanation: Explanation
     version: str
+    precision: Computed
     base_rates: dict[str, float]
 
 
@@ -128,7 +130,7 @@ def _started(log: LogOptions, metrics: Metrics) -> "PredictionLog":
 
 def _explained(classifier: Classifier, movie: ValidMovie, decision: Decision, detail: Detail) -> Steps[Explained]:
     explanation = yield from explain_in_steps(classifier, movie, decision, detail)
-    return Explained(explanation, classifier.version, classifier.base_rates)
+    return Explained(explanation, classifier.version, classifier.precision, classifier.base_rates)
 
 
 def model_card(classifier: Classifier) -> dict[str, Any]:
@@ -137,6 +139,7 @@ def model_card(classifier: Classifier) -> dict[str, Any]:
     return {
         "version": classifier.version,
         "variant": classifier.variant,
+        "precision": classifier.precision,
         "classes": list(CLASSES),
         "thresholds": metadata["thresholds"],
         "text": metadata["text"],

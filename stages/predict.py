@@ -22,6 +22,7 @@ from movie_ratings.movies import text
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
 from movie_ratings.prediction import what_if, wording
 from movie_ratings.prediction.classifier import BALANCED, Classifier, Decision, Prediction
+from movie_ratings.prediction.engines import Precision
 from movie_ratings.prediction.explain import LIMITS, Explanation, as_dict, explain, strongest
 
 if TYPE_CHECKING:
@@ -131,6 +132,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rev", help="the model of this git revision, tag or stage (prod), from DVC's cache or remote")
     parser.add_argument("--json", action="store_true", help="print lines of JSON, with the model's version")
     parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default="auto",
+        help="of --input: auto is bf16 where OpenVINO is installed (requirements-bf16.txt), the processor has "
+        "instructions for bf16 and the model predicts nearly the same; else, and with fp32, the model's own "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--decision",
         choices=get_args(Decision),
         default=BALANCED,
@@ -174,7 +183,7 @@ def _predict_one(options: argparse.Namespace) -> None:
         effects: dict[str, Any] = {"explanation": as_dict(explanation)} if explanation else {}
         if options.comparables:
             effects["comparables"] = [film._asdict() for film in films]
-        known = {"base_rates": classifier.base_rates, "version": classifier.version}
+        known = {"base_rates": classifier.base_rates} | _model(classifier)
         print(json.dumps({**prediction._asdict(), **effects, **known}))
         return
     print(f"{prediction.label}: {wording.rating_with_interval(prediction)}")
@@ -216,7 +225,7 @@ def _predict_varied(options: argparse.Namespace, variants: Sequence[what_if.Vari
     for variant, prediction in zip(variants, predictions, strict=True):
         varied = {"field": variant.field, "value": variant.value}
         change = {"rating_difference": what_if.difference(prediction, predictions[0])}
-        known = {"base_rates": classifier.base_rates, "version": classifier.version}
+        known = {"base_rates": classifier.base_rates} | _model(classifier)
         print(json.dumps({**varied, **prediction._asdict(), **change, **known}))
 
 
@@ -249,23 +258,28 @@ def _predict_many(options: argparse.Namespace) -> None:
         _report(table)
         print(f"predict: {count:,} movies, {options.output} written")
         return
-    classifier = Classifier.load(options.model, options.rev)
+    classifier = Classifier.load(options.model, options.rev, precision=options.precision)
     if options.output:
         count = bulk.predict_table(classifier, table, options.output, answer)
         _report(table)
-        print(f"predict: {count:,} movies, {options.output} written")
+        print(f"predict: {count:,} movies in {classifier.precision}, {options.output} written")
         return
     for movies, _ in table.batches(bulk.BATCH):
         for movie, (prediction, reasons) in zip(movies, answer.each(classifier, movies), strict=True):
             title = text.normalise(movie.get("title") or "")
             if options.json:
                 explained = {"reasons": reasons} if options.explain else {}
-                print(json.dumps({"title": title, **prediction._asdict(), **explained, "version": classifier.version}))
+                print(json.dumps({"title": title, **prediction._asdict(), **explained, **_model(classifier)}))
             else:
                 print(f"{prediction.label:<8} {_figures(prediction)}  {title[:80]}")
                 if reasons:
                     print(f"{'':8} {'; '.join(reasons)}")
     _report(table)
+
+
+def _model(classifier: Classifier) -> dict[str, Any]:
+    """What a printed prediction states about the model that made it."""
+    return {"version": classifier.version, "precision": classifier.precision}
 
 
 def _columns(given: Sequence[str]) -> dict[str, Any]:

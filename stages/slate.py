@@ -86,7 +86,7 @@ def slate(options: argparse.Namespace) -> None:
     if options.weeks is not None:
         options.start, options.end = asked.date(), asked.date() + timedelta(weeks=options.weeks)
     credentials.load("stages.slate", "")  # before the work, as all that a user can correct
-    classifier = Classifier.load(options.model, options.rev)
+    classifier = Classifier.load(options.model, options.rev, precision="auto")
     kept = storage.store() / "slates"
     _remove_older(kept, f"{asked:%Y-%m-%d}")
     films = _films(options, tmdb, kept / f"{asked:%Y-%m-%d}")

@@ -18,8 +18,8 @@ from movie_ratings.prediction.served import Variant
 from movie_ratings.training.transformer import Transformer
 
 LARGEST_DIFFERENCE: Final = 1e-3  # of a probability, between torch and fp32: more is not rounding
-AGREEMENT: Final = 0.99  # least share of the movies for which int8 and torch predict the same class
-LOSS: Final = 0.005  # largest loss of balanced accuracy by int8
+AGREEMENT: Final = 0.99  # least share of the movies for which int8, or bf16, and torch predict the same class
+LOSS: Final = 0.005  # largest loss of balanced accuracy by int8 or bf16
 
 
 class Parity:
@@ -82,6 +82,12 @@ class Parity:
 
 def choose(found: Mapping[str, Any]) -> Variant:
     """int8 if it predicts nearly as torch does by the figures of `Parity.compare`, else fp32."""
-    figures, reference = found["int8"], found["torch"]["balanced_accuracy"]
-    good = figures["label_agreement"] >= AGREEMENT and figures["balanced_accuracy"] >= reference - LOSS
-    return "int8" if good else "fp32"
+    return "int8" if predicts_nearly_the_same(found, "int8") else "fp32"
+
+
+def predicts_nearly_the_same(found: Mapping[str, Any], name: str) -> bool:
+    """Whether a graph predicts nearly as torch does by the figures of `Parity.compare`; False if it has none."""
+    if name not in found:
+        return False
+    figures, reference = found[name], found["torch"]["balanced_accuracy"]
+    return bool(figures["label_agreement"] >= AGREEMENT and figures["balanced_accuracy"] >= reference - LOSS)

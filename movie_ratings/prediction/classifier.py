@@ -1,11 +1,11 @@
-"""The classifier that serves an exported model: ONNX Runtime, tokenizers and weights; nothing that training needs.
+"""The classifier that serves an exported model: an engine, tokenizers and weights; nothing that training needs.
 
 The label comes from the checkpoint's decision rule, which is fitted to find rare classes too; the probabilities are
 calibrated. The label need not have the largest probability: a movie can be labelled "good" at a probability of 0.4,
 because only one movie in seven is good. `Decision` lists both kinds of label.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -18,7 +18,7 @@ from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.core.paths import MODEL
 from movie_ratings.model import checkpoint, comparables
 from movie_ratings.model import linear as linear_part
-from movie_ratings.model.batches import by_length, pad
+from movie_ratings.model.batches import of_one_length, pad
 from movie_ratings.model.decision import facts_known
 from movie_ratings.model.linear import Contributions, LinearPart
 from movie_ratings.model.rating import implied_ratings
@@ -26,14 +26,15 @@ from movie_ratings.movies import text
 from movie_ratings.movies.labels import CLASSES
 from movie_ratings.movies.release import with_year
 from movie_ratings.movies.validation import MovieError, ValidMovie, validated
-from movie_ratings.prediction import served
+from movie_ratings.prediction import engines, served
+from movie_ratings.prediction.cache import Cache
+from movie_ratings.prediction.engines import Computed, Engine, Precision
 from movie_ratings.prediction.steps import PART, SIZE, Steps, finish
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SIMILAR: Final = 5  # comparable films of a movie
-TOKENS: Final = 512  # padded tokens in a batch: larger batches exceed the caches of a few cores and are slower
 
 
 class Comparable(NamedTuple):
@@ -95,25 +96,38 @@ class Classifier:
 
     def __init__(
         self,
-        session: Any,
+        engine: Engine,
         tokenizer: Tokenizer,
         linear: LinearPart | None,
         model: served.Served,
         folder: Path | None = None,
+        cached: int = 0,
     ):
-        self._session, self._tokenizer, self._linear, self._model = session, tokenizer, linear, model
+        self._engine, self._tokenizer, self._linear, self._model = engine, tokenizer, linear, model
+        # The logits of texts that were read before. They are those of this model: another model is another classifier.
+        self._cache = Cache(cached)
         # The folder of the comparable films, which are read when they are first needed: most predictions need none.
         self._folder = folder
         self._films: comparables.Comparables | None = None
 
     @classmethod
-    def load(cls, path: str | Path = MODEL, rev: str | None = None, threads: int = 0) -> "Classifier":
+    def load(
+        cls,
+        path: str | Path = MODEL,
+        rev: str | None = None,
+        threads: int = 0,
+        precision: Precision = "fp32",
+        cached: int = 0,
+    ) -> "Classifier":
         """Load the folder ``path``, which the export stage wrote; with ``rev``, as it was at a git revision.
 
         ``rev`` may also be a tag, a stage of the model (``prod``, or ``movie-rating#prod`` as GTO writes it) or a DVC
         experiment: see `movie_ratings.prediction.revisions.resolve`.
 
-        ``threads`` is the number of computing threads; 0 means one for each core.
+        ``threads`` is the number of computing threads; 0 means one for each core. ``precision`` auto computes products
+        in bf16 where OpenVINO is installed, the processor has instructions for bf16, and the export stage found bf16 to
+        predict nearly the same: faster for many movies, slower to load. The logits of the last ``cached`` texts are
+        kept, so that a text that comes again is not read again.
 
         Raises:
             UserError: the folder is missing, incomplete, damaged, or of another text format; the revision is unknown
@@ -125,17 +139,16 @@ class Classifier:
             path = revisions.fetch(rev, str(path))
         model = served.read(path)
         try:
-            session = _session(Path(path), model.weights, threads)
+            engine = engines.load(Path(path), model, precision, threads)
             tokenizer = Tokenizer.from_file(str(Path(path, served.TOKENIZER)))
-        except (KeyboardInterrupt, SystemExit):
+        except (UserError, KeyboardInterrupt, SystemExit):
             raise
-        # Both libraries raise whatever their native parts raise, a panic of Rust, which is no Exception, included; the
+        # The libraries raise whatever their native parts raise, a panic of Rust, which is no Exception, included; the
         # file is at fault in each case.
         except BaseException as error:
             raise UserError(f"{path}: cannot be loaded ({first_line(error)})") from None
-        _require_signature(session, f"{Path(path, served.GRAPH)}")
         linear = linear_part.read(path) if model.metadata.has_linear else None
-        return cls(session, tokenizer, linear, model, Path(path) if model.has_comparables else None)
+        return cls(engine, tokenizer, linear, model, Path(path) if model.has_comparables else None, cached)
 
     @property
     def metadata(self) -> checkpoint.Metadata:
@@ -158,6 +171,11 @@ class Classifier:
         return self._model.variant
 
     @property
+    def precision(self) -> Computed:
+        """What the transformer is computed in: the variant of the graph, or bf16."""
+        return self._engine.precision
+
+    @property
     def validation(self) -> dict[str, Any]:
         """Figures of merit on the validation split, as the export stage measured them."""
         return self._model.validation
@@ -172,7 +190,8 @@ class Classifier:
 
     def logits_in_steps(self, movies: Sequence[Mapping[str, Any]], variants: Variants | None = None) -> Steps[Floats]:
         """As `logits`, with pauses; with ``variants``, the movies are variants of one movie."""
-        texts = variants.texts if variants else {}
+        # The texts of variants are too many to keep for another movie.
+        texts: MutableMapping[tuple[int, ...], Floats] = variants.texts if variants else {}
         rows: list[tuple[int, ...]] = []
         added: list[Floats] = []  # the linear part's logits
         for first in range(0, max(len(movies), 1), PART):
@@ -182,22 +201,27 @@ class Classifier:
             rows += map(tuple, self.encode(part))
             if self._linear:
                 added.append(self._linear.logits(part, variants.known if variants else None))
+        if not variants:
+            texts.update(self._cache.known(rows))
         new = [ids for ids in dict.fromkeys(rows) if ids not in texts]
         found = np.zeros((len(new), len(CLASSES)))
         # Making and encoding the texts of many movies was a step of its own.
         done = len(rows) if len(rows) > SIZE else 0
-        for batch in by_length([len(ids) for ids in new], TOKENS):
+        lengths = [len(ids) for ids in new]
+        for batch, length in of_one_length(lengths, self.metadata.text.max_length, self._engine.tokens):
             if done >= SIZE:
                 yield
                 done = 0
-            ids, mask = pad([new[row] for row in batch], self._model.pad_id)
+            ids, mask = pad([new[row] for row in batch], self._model.pad_id, length)
             try:
-                (found[batch],) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+                found[batch] = self._engine.logits(ids, mask)
             # A graph that cannot compute these tokens: the message names its nodes and no text of the movie.
             except Exception as error:
                 raise UserError(f"model {self.version} cannot predict ({first_line(error)})") from None
             done += len(batch)
         texts.update(zip(new, found, strict=True))
+        if not variants:
+            self._cache.add(zip(new, found, strict=True))
         logits = np.array([texts[ids] for ids in rows]).reshape(len(rows), len(CLASSES))
         return np.stack([logits, np.concatenate(added)] if added else [logits])
 
@@ -307,31 +331,6 @@ class Classifier:
             Prediction(CLASSES[index], dict(zip(CLASSES, row, strict=True)), rating, (low, high))
             for index, row, rating, (low, high) in zip(*columns, strict=True)
         ]
-
-
-def _session(folder: Path, weights: Sequence[str], threads: int) -> Any:
-    """The ONNX Runtime session of the graph in ``folder``, whose files of ``weights`` have been checked."""
-    import onnxruntime  # takes a fifth of a second, which --help and typing errors should not cost
-
-    onnxruntime.set_default_logger_severity(4)  # fatal: an error is an exception too, whose message becomes one line
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    if weights:
-        # ONNX Runtime would not follow the links that DVC can make of the files, because they leave the folder.
-        maps = [np.memmap(folder / name, np.uint8, "r") for name in weights]
-        options.add_external_initializers_from_files_in_memory(list(weights), maps, list(map(len, maps)))
-    return onnxruntime.InferenceSession(folder / served.GRAPH, options, ["CPUExecutionProvider"])
-
-
-def _require_signature(session: Any, place: str) -> None:
-    """Check the names and types of the inputs and outputs, and the number of classes where the graph fixes it."""
-    inputs = {found.name: found.type for found in session.get_inputs()}
-    outputs = {found.name: found.type for found in session.get_outputs()}
-    if inputs != dict.fromkeys(("input_ids", "attention_mask"), "tensor(int64)"):
-        raise UserError(f"{place}: not the graph of a served model, it reads {', '.join(inputs) or 'nothing'}")
-    last = next(reversed(session.get_outputs()[0].shape), None)  # a name where the size is not fixed
-    if outputs != {"logits": "tensor(float)"} or (isinstance(last, int) and last != len(CLASSES)):
-        raise UserError(f"{place}: not the graph of a served model, it computes {', '.join(outputs) or 'nothing'}")
 
 
 def _numbered(movie: Mapping[str, Any], number: int) -> ValidMovie:

@@ -67,6 +67,7 @@ class Served:
     pad_id: int
     version: str
     weights: tuple[str, ...] = ()  # files that the graph reads its weights from, in the folder
+    bf16: bool = False  # whether the export stage found products in bf16 to predict nearly the same as fp32
     has_comparables: bool = False
 
 
@@ -92,6 +93,13 @@ def record_validation(folder: Path, figures: dict[str, Any]) -> None:
     """Add the model's figures on the validation split to the metadata of ``folder``."""
     metadata = storage.read_json(folder / checkpoint.FILE)
     metadata["served"]["validation"] = figures
+    storage.write_json(folder / checkpoint.FILE, metadata)
+
+
+def allow_bf16(folder: Path) -> None:
+    """Record in ``folder`` that its graph predicts nearly the same with products in bf16."""
+    metadata = storage.read_json(folder / checkpoint.FILE)
+    metadata["served"]["bf16"] = True
     storage.write_json(folder / checkpoint.FILE, metadata)
 
 
@@ -131,6 +139,7 @@ def read(folder: str | Path) -> Served:
         pad_id = checks.whole(checks.part(served, "pad_id", "served"), "served.pad_id", 0, (1 << 31) - 1)
         hashes = _hashes(checks.part(served, "sha256", "served"), _names(metadata))
         validation = _validation(served.get("validation", {}))
+        bf16 = checks.flag(served.get("bf16", False), "served.bf16")
         version = _version(found)
     except ValueError as error:
         raise UserError(f"{path}: not the metadata of a served model ({error})") from None
@@ -138,13 +147,14 @@ def read(folder: str | Path) -> Served:
         _check(folder / name)
     others = {path.name for path in folder.iterdir()} - hashes.keys() - {checkpoint.FILE}
     for name in sorted(others):
-        if name not in PUBLISHED or _occurs(name.encode(), folder / GRAPH):
+        if name not in PUBLISHED or occurs(name.encode(), folder / GRAPH):
             raise UserError(f"{folder / name}: {checkpoint.FILE} does not name this file; move it out of the folder")
     for name, expected in hashes.items():
         if storage.sha256(folder / name) != expected:
             raise UserError(f"{folder / name}: not the file that {checkpoint.FILE} names: damaged, or of another model")
     weights = tuple(name for name in hashes if name not in LARGEST)
-    return Served(metadata, cast(Variant, variant), validation, pad_id, version, weights, comparables.FILE in hashes)
+    has_comparables = comparables.FILE in hashes
+    return Served(metadata, cast(Variant, variant), validation, pad_id, version, weights, bf16, has_comparables)
 
 
 def _names(metadata: checkpoint.Metadata) -> list[str]:
@@ -177,7 +187,7 @@ def _validation(found: Any) -> dict[str, Any]:
     return figures
 
 
-def _occurs(text: bytes, path: Path) -> bool:
+def occurs(text: bytes, path: Path) -> bool:
     """Whether a file holds these bytes. A graph that reads weights from another file holds the name of that file."""
     end = b""
     with path.open("rb") as file:

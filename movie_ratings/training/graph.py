@@ -29,6 +29,9 @@ LARGEST: Final = (1 << 31) - (1 << 24)  # bytes of weights in a graph of one fil
 # Operators that compute each token of the output from the same token of the inputs.
 TOKENWISE: Final = frozenset(["LayerNormalization", "MatMul", "Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Erf", "Tanh"])
 
+# Operators that move numbers and compute none.
+MOVES: Final = frozenset(["Reshape", "Transpose", "Slice", "Gather", "Unsqueeze", "Expand", "Flatten", "Identity"])
+
 
 def export(transformer: Transformer, path: Path, largest: int = LARGEST) -> None:
     """Write the map of `Transformer.forward` as an ONNX graph: token ids and attention mask to class logits.
@@ -127,6 +130,46 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
+
+
+def round_to_bf16(source: Path, target: Path) -> None:
+    """Write the graph ``source`` with all weights and results rounded to bf16, computed in fp32 on any processor.
+
+    An engine that computes in bf16 rounds no more than this graph does: it may keep some results in fp32. The weights
+    of ``source`` must be in the same file.
+    """
+    graph = onnx.load(source)
+    _round_results(graph)
+    onnx.save(graph, target)
+
+
+def _round_results(model: onnx.ModelProto) -> None:
+    """Put a rounding to bf16 behind each weight and each operator with a result in fp32, but the output."""
+    graph = model.graph
+    described = onnx.shape_inference.infer_shapes(model).graph.value_info
+    types = {value.name: value.type.tensor_type.elem_type for value in described}
+    floats = [tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
+    nodes: list[onnx.NodeProto] = []
+    rounded: dict[str, str] = {}
+
+    def round_(name: str) -> None:
+        short, back = f"{name}/bf16", f"{name}/rounded"
+        nodes.append(onnx.helper.make_node("Cast", [name], [short], to=onnx.TensorProto.BFLOAT16))
+        nodes.append(onnx.helper.make_node("Cast", [short], [back], to=onnx.TensorProto.FLOAT))
+        rounded[name] = back
+
+    for name in floats:
+        round_(name)
+    outputs = {value.name for value in graph.output}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = rounded.get(name, name)
+        nodes.append(node)
+        for name in node.output:
+            if types.get(name) == onnx.TensorProto.FLOAT and name not in outputs and node.op_type not in MOVES:
+                round_(name)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def keep_first_token(model: onnx.ModelProto) -> None:

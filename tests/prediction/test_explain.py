@@ -2,7 +2,7 @@
 
 import json
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +100,16 @@ def test_phrases_are_a_bounded_number_of_texts_and_the_strongest_are_divided_fur
     words[20] = "masterful"
     movie = EVERYTHING | {"title": "Film 7", "summary": " ".join(words), "cast": ["Bo One", "Cy Two"]}
     read: list[int] = []
-    session = classifier._session
+    engine = classifier._engine
 
     class Counted:
-        def run(self, names: list[str], inputs: Mapping[str, Any]) -> Any:
-            read.append(len(inputs["input_ids"]))
-            return session.run(names, inputs)
+        precision, tokens = engine.precision, engine.tokens
 
-    classifier._session = Counted()
+        def logits(self, ids: Any, mask: Any) -> Any:
+            read.append(len(ids))
+            return engine.logits(ids, mask)
+
+    classifier._engine = Counted()
     found = explain(classifier, validated(movie), detail="phrases")
     assert sum(read) <= READ
     assert found.prediction == Classifier.load(trained).predict([movie])[0]

@@ -89,7 +89,7 @@ def test_one_movie_as_json(trained: Path, capsys: pytest.CaptureFixture[str]) ->
     found = json.loads(capsys.readouterr().out)
     classifier = Classifier.load(trained)
     (expected,) = classifier.predict([{"title": "Film"}])
-    known = {"base_rates": classifier.base_rates, "version": classifier.version}
+    known = {"base_rates": classifier.base_rates, "version": classifier.version, "precision": "fp32"}
     assert found == {**expected._asdict(), "interval_80": list(expected.interval_80), **known}
 
 

@@ -23,6 +23,8 @@ REQUIREMENTS: Final = {
     "train": "requirements.txt",
     "ray": "requirements-ray.txt",
     "s3": "requirements-s3.txt",
+    "bf16": "requirements-bf16.txt",
+    "gpu": "requirements-gpu.txt",
     "dev": "requirements-dev.txt",
 }
 MAKEFILE: Final = (ROOT / "Makefile").read_text()

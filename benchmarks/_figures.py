@@ -51,7 +51,12 @@ def _data(fetched: Mapping[str, Any], cleaned: Mapping[str, Any], split: Mapping
 
 
 def _export(found: Mapping[str, Any]) -> dict[str, str]:
-    return {"int8-agreement": f"{found['int8']['label_agreement']:.1%}", "variant": found["variant"]}
+    return {
+        "int8-agreement": f"{found['int8']['label_agreement']:.1%}",
+        "bf16-agreement": f"{found['bf16']['label_agreement']:.1%}",
+        "bf16-difference": f"{found['bf16']['largest_probability_difference']:.4f}",
+        "variant": found["variant"],
+    }
 
 
 def _study(study: Mapping[str, Any]) -> dict[str, str]:

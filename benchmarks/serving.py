@@ -187,7 +187,9 @@ def time_command_line(runs: int = 7) -> dict[str, Any]:
 
 @contextmanager
 def served(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    command = [sys.executable, "-m", "serving", "--no-page", "--port", "0", "--log-level", "info", *arguments]
+    """A service whose cache is off: the load repeats its movies, and a response from the cache measures no model."""
+    command = [sys.executable, "-m", "serving", "--no-page", "--port", "0", "--log-level", "info", "--cache", "0"]
+    command += arguments
     with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, stderr=log, text=True) as process:
         while "serving" not in (line := Path(log.name).read_text().partition("\n")[0]):
             time.sleep(0.1)

@@ -286,7 +286,7 @@ def test_predictions_require_the_key_where_one_is_set(served_model: Path) -> Non
 class Slow:
     """A classifier whose predictions wait until ``may_go`` is set: meanwhile requests queue up."""
 
-    version = "slow"
+    version, precision = "slow", "fp32"
 
     def __init__(self, classifier: Classifier):
         self._classifier, self.sizes, self.may_go = classifier, list[int](), threading.Event()

@@ -57,8 +57,8 @@ def main() -> None:
 
 @contextmanager
 def served(model: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """The service with the page and its default options."""
-    command = [sys.executable, "-m", "serving", "--model", model, "--port", "0"]
+    """The service with the page and its default options, but for the cache: the load repeats its movies."""
+    command = [sys.executable, "-m", "serving", "--model", model, "--port", "0", "--cache", "0"]
     with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, stderr=log) as process:
         while '"serving"' not in (line := Path(log.name).read_text().partition("\n")[0]):
             time.sleep(0.1)

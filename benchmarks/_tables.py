@@ -1,12 +1,13 @@
 """The tables of the README and of docs/: Markdown out of the committed results."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from benchmarks._processor import in_words
+from benchmarks.serving import headline
 from movie_ratings.reports.titles import TITLES
 from serving.bodies import MAX_KEYS, MAX_VALUES
 from serving.connections import KEEP_ALIVE, Limits
@@ -184,6 +185,31 @@ def _needed(sizes: Sequence[Mapping[str, Any]], view: str, kind: str, aim: float
         return f"{aim:g}: no growth to extrapolate"
     rows = sizes[-1]["training_rows"] * 2 ** ((aim - found[-1]) / slope)
     return f"{slope:+.3f} for each doubling: {aim:g} at {float(f'{rows:.1g}'):,.0f}"
+
+
+def speed_table(results: Mapping[str, Any]) -> str:
+    """What to expect of this model on each processor that was measured, and of DeBERTaV3-base on the last one."""
+    serving, deberta = results["serving"], results["deberta"]["cpu"]
+    runs = [headline(serving), *serving["elsewhere"]]
+    ways, ratio = deberta["ways"], deberta["ratio"]
+    cells: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("movies a second, in batches", lambda run: f"{run['movies_per_second']:.0f} ({run['precision']})"),
+        ("the same, against the original's recipe", lambda run: f"{run['times_the_original']:.1f} times"),
+        ("the same, against `transformers.pipeline`", lambda run: f"{run['times_the_pipeline']:.1f} times"),
+        (
+            "HTTP, 64 clients: movies a second; 99% of the responses within",
+            lambda run: f"{run['http_per_second']:.0f}; {run['http_p99_seconds']:.2f} s",
+        ),
+        ("one movie from the command line", lambda run: f"{run['command_line_seconds']:.1f} s"),
+    ]
+    rows = [[name, *(cell(run) for run in runs)] for name, cell in cells]
+    blank = [""] * (len(runs) - 1)
+    for way, other in {"serving": "transformers", "training": "original"}.items():
+        ours = ways[f"{way}, ours"]
+        rate = f"{ours['movies_per_second']:.1f}; {ours['megabytes'] / 1000:.1f} GB"
+        against = f"{ratio[way]:.1f} times {'the original recipe' if other == 'original' else other}"
+        rows.append([f"[DeBERTaV3-base](docs/training.md#debertav3), {way}", f"{rate}; {against}", *blank])
+    return markdown(["two cores", *(in_words(run["processor"]) for run in runs)], rows)
 
 
 def processors_table(results: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ split in the tokens of the default model, because DeBERTa's tokenizer is on the 
 a CPU this writes the part "cpu" of benchmarks/results/deberta.json, with --device cuda the part "cuda":
 
 training  our batches, each padded to its longest row, against the original's recipe, every row padded to 512 tokens, in
-          turns; on a GPU in bf16 and fp32
+          turns; in fp32, and in bf16 where the device has it
 serving   the exported graph on ONNX Runtime against transformers on torch (CPU alone)
 
 Each way runs in a process of its own, whose peak of resident memory is in the results.
@@ -26,6 +26,7 @@ from typing import Any, Final
 from benchmarks import _results
 from benchmarks._memory import peak_megabytes
 from movie_ratings import params
+from movie_ratings.core import processor
 from movie_ratings.core.command import exit_code
 
 ROUNDS: Final = 2
@@ -76,9 +77,9 @@ def measured(device: str, ids: Rows) -> dict[str, Any]:
         "training, ours": (train, (device, ids, 0, "fp32")),
         "training, original": (train, (device, ids, PADDED, "fp32")),
     }
-    if device == "cuda":
+    if device == "cuda" or "bf16" in processor.present():
         ways["training, ours in bf16"] = (train, (device, ids, 0, "bf16"))
-    else:
+    if device == "cpu":
         ways |= {"serving, ours": (serve, (ids,)), "serving, transformers": (forward, (ids,))}
     rounds: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(ROUNDS):

@@ -27,6 +27,7 @@ AUDIT: Final = Path(paths.AUDIT)
 MEASURED: Final = (
     "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "imdb", "scale", "serving", "image",
     "abuse", "explain", "log", "monitoring", "curator",
+    "deberta",
 )  # fmt: skip
 UNTIMED: Final = ("study-sample", "study-wikidata", "monitoring")  # have no figure of speed
 COUNTED: Final = ("fetch", "clean", "split", "train", "export", "baseline", "evaluate")
@@ -121,6 +122,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "time": _tables.time_table(study),
         "audit": _tables.audit_table(results["audit"]),
         "scale": _tables.scale_table(scale),
+        "speed": _tables.speed_table(results),
         "processors": _tables.processors_table(results, [name for name in MEASURED if name not in UNTIMED]),
         "prediction": _tables.prediction_table(scale["prediction"], results["serving"]),
         "limits": _tables.limits_table(results["abuse"]),

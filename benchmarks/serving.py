@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _results
+from benchmarks import _processor, _results
 from movie_ratings.core.command import exit_code
 from movie_ratings.core.paths import MODEL
 from movie_ratings.model import checkpoint, linear
@@ -72,8 +72,38 @@ def main() -> None:
             }
             found["overload"] = over | {"requests_over_capacity": OVERLOAD, "one_client_right_after": after["answered"]}
             found["memory"] = soak(url, lines, process, options.soak)
+    found["elsewhere"] = elsewhere(_results.read("serving"), _processor.described())
     _results.write("serving", found)
     print(f"serving: {found['batch']['times_the_original']['median']:.1f} times the original's classifier")
+
+
+def headline(found: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a run that a reader compares with those of another processor."""
+    batch, http = found["batch"], found["http"]
+    return {
+        "processor": found.get("processor"),
+        "precision": batch.get("precision", batch["variant"]),
+        "movies_per_second": batch["movies_per_second"]["ours"]["median"],
+        "times_the_original": batch["times_the_original"]["median"],
+        "times_the_pipeline": batch["times_the_pipeline"]["median"],
+        "http_per_second": http["answered_a_second"],
+        "http_p99_seconds": http["answered"]["p99_seconds"],
+        "command_line_seconds": found["command_line"]["seconds"]["median"],
+    }
+
+
+def elsewhere(before: dict[str, Any], here: dict[str, Any]) -> list[dict[str, Any]]:
+    """The headlines of the last run on each other processor, which a run on this processor does not replace."""
+    runs = [headline(before), *before.get("elsewhere", [])] if before else []
+    kept: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        kept.setdefault(_kind(run["processor"]), run)
+    kept.pop(_kind(here), None)
+    return list(kept.values())
+
+
+def _kind(processor: dict[str, Any] | None) -> str:
+    return f"{processor['model']} {processor['cores']}" if processor else ""
 
 
 def movies(count: int) -> list[dict[str, Any]]:
@@ -94,7 +124,7 @@ def answer(way: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     metadata = checkpoint.read(CHECKPOINT)
     if way == "ours":
-        classifier = Classifier.load(MODEL)
+        classifier = Classifier.load(MODEL, precision="auto")
 
         def answers(some: Sequence[dict[str, Any]]) -> Any:
             return classifier.answer(some)[1]
@@ -152,6 +182,7 @@ def compare_batches(count: int, rounds: int) -> dict[str, Any]:
     ours = found["ours"][0]["labels"]
     return {
         "variant": Classifier.load(MODEL).variant,
+        "precision": Classifier.load(MODEL, precision="auto").precision,
         "movies_per_second": {way: spread(values) for way, values in speeds.items()},
         "times_the_original": spread([a / b for a, b in zip(speeds["ours"], speeds["original"], strict=True)]),
         "times_the_pipeline": spread([a / b for a, b in zip(speeds["ours"], speeds["pipeline"], strict=True)]),

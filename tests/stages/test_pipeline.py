@@ -192,7 +192,7 @@ def test_the_plots_can_be_drawn(clone: Path) -> None:
 
 @pytest.fixture(scope="module")
 def experiment(clone: Path) -> str:
-    """What DVC printed while it ran the experiment "faster", which has another learning rate, in a copy of the clone."""
+    """What DVC printed while it ran the experiment "faster", of another learning rate, in a copy of the clone."""
     return ok(clone, "dvc", "exp", "run", "--temp", "-n", "faster", "-S", "train.learning_rate=3e-5")
 
 

@@ -19,6 +19,12 @@ from tests.support.builders import labelled, learnable, read_params, tiny_option
 # The hub's library reads this when it is imported: a test that names a model of the hub must not wait for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+# Of matrices as small as those of the tests, a second thread only waits for the first, at the cost of a core.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+# Else each command of DVC starts another Python, which reports to DVC's authors that the command was called.
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("any-machine", deadline=None)
 hypothesis.settings.load_profile("any-machine")

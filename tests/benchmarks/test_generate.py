@@ -1,5 +1,7 @@
 """Invented movies: the same for the same seed, and as imperfect as real ones."""
 
+from typing import Any
+
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -20,6 +22,12 @@ def movies() -> pl.DataFrame:
     return table(2 * BLOCK + 100)
 
 
+@pytest.fixture(scope="module")
+def cleaning(movies: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The movies that are kept of `movies`, and the counts."""
+    return cleaned(movies, Clean(min_votes=10))
+
+
 def test_a_row_is_the_same_however_many_there_are(movies: pl.DataFrame) -> None:
     assert len(movies) == 2 * BLOCK + 100
     assert table(BLOCK + 50).equals(movies.head(BLOCK + 50))
@@ -36,14 +44,14 @@ def test_some_films_come_again_anywhere_in_the_table(movies: pl.DataFrame) -> No
     assert 0.01 < 1 - len(set(keys)) / len(keys) < 0.1
 
 
-def test_every_reason_to_drop_a_row_occurs(movies: pl.DataFrame) -> None:
-    kept, counts = cleaned(movies, Clean(min_votes=10))
+def test_every_reason_to_drop_a_row_occurs(movies: pl.DataFrame, cleaning: tuple[pl.DataFrame, dict[str, Any]]) -> None:
+    kept, counts = cleaning
     assert all(count > 0 for count in counts["dropped"].values())
     assert 0.5 < len(kept) / len(movies) < 0.9
 
 
-def test_ratings_follow_from_what_is_known(movies: pl.DataFrame) -> None:
-    kept, _ = cleaned(movies, Clean(min_votes=10))
+def test_ratings_follow_from_what_is_known(cleaning: tuple[pl.DataFrame, dict[str, Any]]) -> None:
+    kept, _ = cleaning
     ratings = {
         genre: kept.filter(pl.col("genres").list.contains(genre))["vote_average"].to_numpy().mean()
         for genre in ("Drama", "Western")

@@ -62,6 +62,7 @@ def test_one_movie_and_its_explanation(page: Page) -> None:
     expect(page.get_by_text("not endorsed or certified by")).to_be_visible()
 
 
+@pytest.mark.parametrize("width", ["desktop"])
 def test_by_keyboard_alone(page: Page) -> None:
     page.get_by_label("Title").focus()
     page.keyboard.type("The Long Harbour")
@@ -79,11 +80,13 @@ def test_by_keyboard_alone(page: Page) -> None:
     expect(page.locator("#fields")).to_contain_text("genres")
 
 
+@pytest.mark.parametrize("width", ["phone"])
 def test_an_example_fills_the_form(page: Page) -> None:
     page.get_by_text("Paper Lanterns").click()
     expect(page.get_by_label("Title")).to_have_value("Paper Lanterns")
 
 
+@pytest.mark.parametrize("width", ["phone"])
 def test_an_empty_movie_is_refused_with_the_reason(page: Page) -> None:
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.get_by_text("Title and summary are both empty.")).to_be_visible()
@@ -101,6 +104,7 @@ def test_a_table_of_movies(page: Page, tmp_path: Path) -> None:
     assert {row["label"] for row in rows} <= {"bad", "average", "good"}
 
 
+@pytest.mark.parametrize("width", ["phone"])
 def test_a_workbook_says_which_columns_were_read(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "movies.xlsx"
     cells = [
@@ -123,6 +127,7 @@ def test_a_workbook_says_which_columns_were_read(page: Page, tmp_path: Path) -> 
     assert {row[header.index("label")] for row in rows} <= {"bad", "average", "good"}
 
 
+@pytest.mark.parametrize("width", ["phone"])
 def test_a_broken_table_is_refused_with_its_line(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "broken.csv"
     source.write_text("title,summary\nA,b\nB,c,d\n")
@@ -130,6 +135,7 @@ def test_a_broken_table_is_refused_with_its_line(page: Page, tmp_path: Path) -> 
     expect(page.get_by_text("broken.csv line 3: 3 cells, the header has 2")).to_be_visible()
 
 
+@pytest.mark.parametrize("width", ["phone"])
 def test_a_table_that_is_too_long_is_refused(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "long.csv"
     source.write_text("title\n" + "A\n" * 2_001)
@@ -144,6 +150,7 @@ def test_the_models_card(page: Page, server: Server) -> None:
     expect(page.get_by_text("balanced accuracy").last).to_be_visible()
 
 
+@pytest.mark.parametrize("width", ["phone"])
 def test_the_answer_is_a_rating_on_a_scale_and_probabilities_beside_their_base_rates(page: Page) -> None:
     page.get_by_label("Title").fill("The Long Harbour")
     predict(page)
@@ -155,6 +162,7 @@ def test_the_answer_is_a_rating_on_a_scale_and_probabilities_beside_their_base_r
         expect(row).to_contain_text(re.compile(rf"{name}.*\d+%.*times the usual \d+%", re.DOTALL))
 
 
+@pytest.mark.parametrize("width", ["desktop"])
 def test_the_radio_shows_the_most_probable_class_without_another_prediction(page: Page, server: Server) -> None:
     # With this word, the model of the tests labels a movie otherwise than by its most probable class.
     for summary in ("A radiant vision.", "A dull noise.", "A widowed pilot.", "noise vision", "dull radiant"):
@@ -205,6 +213,7 @@ def test_variants_stand_side_by_side_with_their_differences_marked(page: Page) -
     expect(page.locator("#variant-1")).to_be_visible()
 
 
+@pytest.mark.parametrize("width", ["phone"])
 def test_a_fourth_variant_is_refused(page: Page) -> None:
     page.get_by_label("Title").fill("The Long Harbour")
     add_variants(page, 3)
@@ -212,6 +221,7 @@ def test_a_fourth_variant_is_refused(page: Page) -> None:
     expect(page.get_by_text("There are 3 variants already")).to_be_visible()
 
 
+@pytest.mark.parametrize("width", ["desktop"])
 def test_a_link_carries_the_form(page: Page, browser: Browser, server: Server, width: str) -> None:
     page.get_by_label("Title").fill("Über-Film “7” & <b>8</b>")
     genres = page.get_by_label("Genres")
@@ -265,6 +275,7 @@ def test_what_a_visitor_writes_is_shown_and_never_run(page: Page, tmp_path: Path
     assert page.locator("#details img, .preview img, .changes img").count() == 0
 
 
+@pytest.mark.parametrize("width", ["desktop"])
 def test_a_table_shows_its_progress_and_its_first_rows(page: Page, tmp_path: Path) -> None:
     source = tmp_path / "movies.csv"
     source.write_text("title,summary\n" + "".join(f"Film {n},{'A radiant vision. ' * 20}\n" for n in range(1_500)))

@@ -170,8 +170,10 @@ def test_kills_at_any_moment_lose_nothing(
     for _ in range(3):
         before = sum(server.statistics()["served"].values())
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        while sum(server.statistics()["served"].values()) < before + moments.randint(20, 60):
-            time.sleep(0.01)
+        until = before + moments.randint(20, 40)
+        # The server pays for each question. A fetch that gave up by itself on a busy machine goes on as a killed one.
+        while sum(server.statistics()["served"].values()) < until and process.poll() is None:
+            time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not Path("data/raw/movies.parquet").exists()

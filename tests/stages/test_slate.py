@@ -106,8 +106,10 @@ def test_five_kills_and_faults_leave_a_whole_slate_within_the_rate(start: Start)
     for _ in range(5):
         before = sum(server.statistics()["served"].values())
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while sum(server.statistics()["served"].values()) < before + moments.randint(20, 60):
-            time.sleep(0.01)
+        until = before + moments.randint(20, 40)
+        # The server pays for each question. A slate that gave up by itself on a busy machine goes on as a killed one.
+        while sum(server.statistics()["served"].values()) < until and process.poll() is None:
+            time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not Path("data/slates").exists() or not list(Path("data/slates").glob("*.parquet"))

@@ -56,21 +56,23 @@ def test_it_overfits_32_movies(options: Build, tmp_path: Path, capfd: pytest.Cap
 @pytest.mark.parametrize(
     "changes",
     [
-        {"objective": "cross_entropy", "class_weights": "balanced"},
-        {"objective": "focal", "gradient_accumulation": 2},
-        {"sampling": "batch_rebalance", "gradient_accumulation": 4},
-        {"objective": "ordinal"},
-        {"objective": "regression"},
-        {"objective": "multi_task"},
+        {"train__objective": "cross_entropy", "train__class_weights": "balanced"},
+        {"train__objective": "focal", "train__gradient_accumulation": 2},
+        {"train__sampling": "batch_rebalance", "train__gradient_accumulation": 4},
+        {"train__objective": "ordinal", "decision__rule": "argmax"},
+        {"train__objective": "regression"},
+        {"train__objective": "multi_task"},
     ],
 )
 def test_every_way_to_train_gives_a_whole_checkpoint(options: Build, tmp_path: Path, changes: dict[str, Any]) -> None:
-    metrics = run(options(**{f"train__{key}": value for key, value in changes.items()}), tmp_path)
+    chosen = options(**changes)
+    metrics = run(chosen, tmp_path)
     assert metrics["epochs"] == 1
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint")
     metadata = checkpoint.read(tmp_path / "checkpoint")
     assert tuple(model.config.id2label.values()) == OUTPUTS[metadata.head.objective]
     assert metadata.thresholds == THRESHOLDS
+    assert metadata.answerings.plot.decision.rule == chosen.decision.rule
     assert Classifier.load(serve(tmp_path / "checkpoint")).predict([{"title": "Film"}])
     assert (tmp_path / "checkpoint" / "model.safetensors").is_file()
     assert not list((tmp_path / "state").iterdir())
@@ -285,7 +287,7 @@ def test_a_part_of_the_linear_model_may_be_empty(
 
 
 def _train_slowly(options: Params, folder: Path) -> None:
-    run(options, folder, count=400)
+    run(options, folder, count=200)
 
 
 @pytest.mark.slow
@@ -313,12 +315,12 @@ def test_a_killed_run_continues_and_other_parameters_start_afresh(
         count=40,
     )
     assert "continuing" not in capsys.readouterr().err
-    metrics = run(chosen, tmp_path, count=400)
+    metrics = run(chosen, tmp_path, count=200)
     assert "continuing from step" in capsys.readouterr().err
     assert metrics["epochs"] == 3
     steps = [int(line.split("\t")[0]) for line in (tmp_path / "curves" / "train_loss.tsv").read_text().splitlines()[1:]]
     assert steps == sorted(set(steps))
-    assert max(steps) == 300
+    assert max(steps) == 150  # 3 epochs of 50 batches
 
 
 def test_a_save_without_its_state_is_not_continued_from(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,13 +15,16 @@ import pytest
 from ruamel.yaml import YAML
 
 from movie_ratings.core import parquet, paths
+from movie_ratings.core.command import exit_code
 from movie_ratings.movies.record import MOVIE, OUTSIDE, SPLIT_OF
 from movie_ratings.prediction.classifier import Classifier
+from stages.train import train_stage
 from tests.support.builders import ROOT
 from tests.support.checkpoints import rows, serve
 
 pytestmark = pytest.mark.slow
 
+# Where a test kills nothing, one process is this one: a process of its own imports torch anew.
 ONE = ["-m", "stages.train"]
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stages.train"]
 
@@ -41,7 +45,7 @@ def prepare(folder: Path, raw: dict[str, Any], tiny_model: Path, count: int = 96
 
 
 def start(folder: Path, command: list[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     output = subprocess.PIPE
     return subprocess.Popen(
         [sys.executable, *command],
@@ -49,12 +53,22 @@ def start(folder: Path, command: list[str]) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def finish(folder: Path, command: list[str]) -> tuple[str, str]:
-    """What a run that must succeed says on stdout and stderr."""
+def killed_after_a_save(folder: Path, command: list[str], first: int) -> tuple[int, str]:
+    """The last step that a run saved before it was killed, ``first`` or a later one, and what it wrote on stderr."""
     process = start(folder, command)
-    said = process.communicate()
-    assert process.returncode == 0, said[1][-3_000:]
-    return said
+    while (step := last_step(folder)) < first:
+        assert process.poll() is None, process.communicate()[1][-3_000:]
+        time.sleep(0.05)
+    # torchrun gives each of its processes a group of its own.
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.kill()
+    return step, process.communicate()[1]
+
+
+def last_step(folder: Path) -> int:
+    """The last step of a run in the folder that is saved whole; 0 without a save."""
+    saves = folder.glob("data/train-state/*/checkpoint-*/trainer_state.json")
+    return max((int(save.parent.name.rpartition("-")[2]) for save in saves), default=0)
 
 
 def curve(folder: Path, name: str) -> list[float]:
@@ -64,13 +78,24 @@ def curve(folder: Path, name: str) -> list[float]:
     return [float(line.split("\t")[column]) for line in lines[1:]]
 
 
-def test_two_processes_train_as_one_does(raw_params: dict[str, Any], tmp_path: Path, tiny_model: Path) -> None:
-    found = {}
-    for name, command in {"one": ONE, "two": TWO}.items():
+def test_two_processes_train_as_one_does(
+    raw_params: dict[str, Any],
+    tmp_path: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("one", "two"):
         (tmp_path / name).mkdir()
         prepare(tmp_path / name, raw_params, tiny_model, count=240, epochs=3, learning_rate=0.001)
-        assert finish(tmp_path / name, command)[0].count("models/checkpoint written") == 1
-        found[name] = json.loads((tmp_path / name / "metrics/details/train.json").read_text())
+    process = start(tmp_path / "two", TWO)
+    said, remarks = process.communicate()
+    assert process.returncode == 0, remarks[-3_000:]
+    assert said.count("models/checkpoint written") == 1
+    monkeypatch.chdir(tmp_path / "one")
+    train_stage()
+    assert capsys.readouterr().out.count("models/checkpoint written") == 1
+    found = {name: json.loads((tmp_path / name / "metrics/details/train.json").read_text()) for name in ("one", "two")}
     # Each step is one of the same batch, and each evaluation is one of all movies.
     for name in ("train_loss", "validation_loss", "validation_balanced_accuracy"):
         one, two = curve(tmp_path / "one", name), curve(tmp_path / "two", name)
@@ -79,33 +104,32 @@ def test_two_processes_train_as_one_does(raw_params: dict[str, Any], tmp_path: P
     assert Classifier.load(serve(tmp_path / "two/models/checkpoint")).predict([{"title": "Film"}])
 
 
-@pytest.mark.parametrize(("before", "after"), [(ONE, TWO), (TWO, ONE)], ids=["one-then-two", "two-then-one"])
 def test_a_killed_run_goes_on_in_another_number_of_processes(
-    before: list[str], after: list[str], raw_params: dict[str, Any], tmp_path: Path, tiny_model: Path
+    raw_params: dict[str, Any], workspace: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepare(tmp_path, raw_params, tiny_model, count=800, save_minutes=0.001, epochs=2)
-    process = start(tmp_path, before)
-    while not list(tmp_path.glob("data/train-state/*/checkpoint-*/trainer_state.json")):
-        assert process.poll() is None, process.communicate()[1][-3_000:]
-        time.sleep(0.05)
-    # torchrun gives each of its processes a group of its own.
-    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-        one.kill()
-    process.communicate()
-    said, remarks = finish(tmp_path, after)
+    prepare(workspace, raw_params, tiny_model, count=480, save_minutes=0.001, epochs=2)
+    step, _ = killed_after_a_save(workspace, ONE, 1)
+    step, remarks = killed_after_a_save(workspace, TWO, step + 1)
     assert "continuing from step" in remarks
+    train_stage()
+    said, remarks = capsys.readouterr()
+    continued = re.search(r"continuing from step (\d+)", remarks)
+    assert continued
+    assert int(continued[1]) >= step
     assert "models/checkpoint written" in said
-    steps = (tmp_path / "metrics/curves/train_loss.tsv").read_text().splitlines()[-1].split("\t")[0]
-    assert int(steps) > 190  # of 2 epochs of 100 batches: as many as without the break
+    steps = Path("metrics/curves/train_loss.tsv").read_text().splitlines()[-1].split("\t")[0]
+    assert int(steps) > 115  # of 2 epochs of 60 batches: as many as without the break
 
 
 def test_a_batch_that_the_processes_cannot_share_is_named(
-    raw_params: dict[str, Any], tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    raw_params: dict[str, Any],
+    workspace: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name, value in {"WORLD_SIZE": "3", "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
-    prepare(tmp_path, raw_params, tiny_model)
-    process = start(tmp_path, ONE)
-    _, complaint = process.communicate()
-    assert process.returncode == 2
-    assert complaint.splitlines()[-1] == "error: train.batch_size: 8 cannot be shared by 3 processes"
+    prepare(workspace, raw_params, tiny_model)
+    assert exit_code(train_stage) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: train.batch_size: 8 cannot be shared by 3 processes"

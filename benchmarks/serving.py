@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from benchmarks import _processor, _results
 from movie_ratings.core.command import exit_code
+from movie_ratings.core.errors import UserError
 from movie_ratings.core.paths import MODEL
 from movie_ratings.model import checkpoint, linear
 from movie_ratings.model.decision import facts_known
@@ -34,6 +35,7 @@ from movie_ratings.prediction.classifier import Classifier
 
 CHECKPOINT: Final = "models/checkpoint"
 WAYS: Final = ("ours", "pipeline", "original")
+PARTS: Final = ("batch", "command_line", "http")  # those that are not measured stay as they were
 PADDED: Final = 512
 CLIENTS: Final = 64
 OVERLOAD: Final = 10
@@ -47,17 +49,34 @@ def main() -> None:
         "--soak", type=float, default=600.0, help="seconds of load while memory is measured (default: %(default)s)"
     )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeat for several (default: all)")
     options = parser.parse_args()
     if options.way:
         print(json.dumps(answer(options.way, movies(options.movies))))
         return
-    found: dict[str, Any] = {"movies": options.movies, "threads": os.cpu_count()}
-    found["batch"] = compare_batches(options.movies, options.rounds)
-    found["command_line"] = time_command_line()
+    before, here = _results.read("serving"), _processor.described()
+    if options.part and _kind(before.get("processor")) != _kind(here):
+        raise UserError("--part: the other parts were measured on another processor; measure all of them")
+    found = before | {"movies": options.movies, "threads": os.cpu_count()}
+    parts = options.part or PARTS
+    if "batch" in parts:
+        found["batch"] = compare_batches(options.movies, options.rounds)
+    if "command_line" in parts:
+        found["command_line"] = time_command_line()
+    if "http" in parts:
+        found |= measure_http(options)
+    found["elsewhere"] = elsewhere(before, here)
+    _results.write("serving", found)
+    print(f"serving: {found['batch']['times_the_original']['median']:.1f} times the original's classifier")
+
+
+def measure_http(options: argparse.Namespace) -> dict[str, Any]:
+    """A service under load, under overload, and its memory."""
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         lines = Path(scratch, "movies.jsonl")
         lines.write_text("".join(json.dumps(request(movie)) + "\n" for movie in movies(options.movies)))
-        batch = found["batch"]["movies_per_second"]["ours"]["median"]
+        batch = run_way("ours", options.movies)["movies_per_second"]
         with served() as (url, process):
             load(url, lines, "--seconds", "5")
             calm = load(url, lines, "--seconds", "20")
@@ -72,9 +91,7 @@ def main() -> None:
             }
             found["overload"] = over | {"requests_over_capacity": OVERLOAD, "one_client_right_after": after["answered"]}
             found["memory"] = soak(url, lines, process, options.soak)
-    found["elsewhere"] = elsewhere(_results.read("serving"), _processor.described())
-    _results.write("serving", found)
-    print(f"serving: {found['batch']['times_the_original']['median']:.1f} times the original's classifier")
+    return found
 
 
 def headline(found: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 ROOT: Final = Path(__file__).parent.parent
-STAGES: Final = ("fetch", "clean", "explore", "split", "baseline", "train", "export", "evaluate", "report")
+STAGES: Final = (
+    "fetch", "clean", "history", "explore", "split", "baseline", "train", "export", "evaluate", "audit", "report",
+)  # fmt: skip
 WRITES: Final = ("data", "models", "metrics")
 
 
@@ -75,6 +77,7 @@ class Clone:
         found = yaml.load(self.folder / "params.yaml")
         found["fetch"]["source"] = "files"
         found["fetch"]["files"] |= {"paths": ["inputs/invented.parquet"], "max_bad_share": 0.2}
+        found["history"]["sources"] = ["wikidata"]
         found["model"]["name"] = str(self.folder / "tiny")
         found["train"] |= {"freeze_layers": 0, "batch_size": 256, "epochs": 1, "learning_rate": 0.003}
         yaml.dump(found, self.folder / "params.yaml")

@@ -1,11 +1,12 @@
-"""The script that clean and split are compared with does what they do."""
+"""The benchmarks of scale: the script that clean and split are compared with, and the stages that are measured."""
 
 from pathlib import Path
 
 import polars as pl
+from ruamel.yaml import YAML
 
 from benchmarks import _by_hand
-from benchmarks._clone import Clone
+from benchmarks._clone import ROOT, STAGES, Clone
 from benchmarks.generate import generate
 from benchmarks.scale import answerable
 from movie_ratings.core import parquet
@@ -40,3 +41,8 @@ def test_the_disk_counts_a_file_once_that_is_in_the_cache_too(tmp_path: Path) ->
     (tmp_path / ".dvc/cache/a").hardlink_to(tmp_path / "data/a")
     (tmp_path / ".dvc/cache/b").write_bytes(b"x" * 500_000)
     assert clone.disk() == 1.5
+
+
+def test_every_stage_of_the_pipeline_is_measured() -> None:
+    pipeline = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    assert set(STAGES) == set(pipeline)

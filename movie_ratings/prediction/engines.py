@@ -5,6 +5,7 @@ graph with products in bf16 on processors with instructions for bf16, which do s
 """
 
 import importlib.util
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -105,12 +106,14 @@ class OpenVino:
             path,
         )
         self._request = core.compile_model(graph, "CPU", options).create_infer_request()
+        self._lock = threading.Lock()  # a request computes one batch at a time; ONNX Runtime's session takes several
         self.precision: Computed = precision
 
     def logits(self, ids: Tokens, mask: Tokens) -> npt.NDArray[np.float32]:
         """See `Engine`."""
-        found = self._request.infer(dict(zip(INPUTS, (ids, mask), strict=True)), share_inputs=True)
-        return np.array(found[OUTPUT])  # a copy: the next batch writes over it
+        with self._lock:
+            found = self._request.infer(dict(zip(INPUTS, (ids, mask), strict=True)), share_inputs=True)
+            return np.array(found[OUTPUT])  # a copy: the next batch writes over it
 
 
 def load(folder: Path, model: Served, precision: Precision, threads: int = 0) -> Engine:

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ def test_a_movie_has_the_same_bytes_alone_and_among_others(classifier: Classifie
     alone = np.concatenate([classifier.logits([movie]) for movie in rows], axis=1)
     few = np.concatenate([classifier.logits(rows[first : first + 7]) for first in range(0, len(rows), 7)], axis=1)
     assert together.tobytes() == alone.tobytes() == few.tobytes()
+
+
+def test_threads_may_share_a_classifier(classifier: Classifier, rows: list[dict[str, Any]]) -> None:
+    expected = [classifier.logits([movie]).tobytes() for movie in rows]
+    with ThreadPoolExecutor(4) as pool:
+        assert [found.tobytes() for found in pool.map(lambda movie: classifier.logits([movie]), rows)] == expected
 
 
 def test_both_engines_predict_the_same(served_model: Path, rows: list[dict[str, Any]]) -> None:

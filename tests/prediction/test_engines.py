@@ -1,6 +1,7 @@
 """The engines: the same bytes whatever stands beside a movie, bf16 where processor and model allow, and the cache."""
 
 import json
+import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.engines import CPU, CUDA, OnnxRuntime, OpenVino, providers
 from movie_ratings.training import graph
 from tests.support.builders import learnable
+from tests.support.checkpoints import serve
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install -r requirements-bf16.txt")
 
@@ -59,20 +61,24 @@ def test_both_engines_predict_the_same(served_model: Path, rows: list[dict[str, 
     np.testing.assert_allclose(classifier.logits(rows), expected, atol=0.1)
 
 
-def test_bf16_is_taken_where_the_processor_has_it_and_the_model_allows_it(served_model: Path) -> None:
-    assert served.read(served_model).bf16, "the export stage measured that this model predicts nearly the same"
+def test_the_export_stage_allows_bf16_where_it_predicts_nearly_the_same(served_model: Path, tmp_path: Path) -> None:
+    checkpoint = Path(shutil.copytree(served_model.parent / "checkpoint", tmp_path / "checkpoint"))
+    assert served.read(serve(checkpoint, bf16=True)).bf16
+
+
+def test_bf16_is_taken_where_the_processor_has_it_and_the_model_allows_it(trained: Path) -> None:
+    served.allow_bf16(trained)
     has = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    assert Classifier.load(served_model, precision="auto").precision == ("bf16" if has else "fp32")
-    assert Classifier.load(served_model, precision="fp32").precision == "fp32"
-    assert Classifier.load(served_model).precision == "fp32"
+    assert Classifier.load(trained, precision="auto").precision == ("bf16" if has else "fp32")
+    assert Classifier.load(trained, precision="fp32").precision == "fp32"
+    assert Classifier.load(trained).precision == "fp32"
 
 
 def test_a_model_that_was_not_measured_in_bf16_is_computed_in_fp32(trained: Path) -> None:
-    metadata = storage.read_json(trained / "movie_ratings.json")
-    assert engines.computes_in_bf16(served.read(trained), "auto")
-    del metadata["served"]["bf16"]
-    storage.write_json(trained / "movie_ratings.json", metadata)
     assert not engines.computes_in_bf16(served.read(trained), "auto")
+    served.allow_bf16(trained)
+    assert engines.computes_in_bf16(served.read(trained), "auto")
+    assert not engines.computes_in_bf16(served.read(trained), "fp32")
 
 
 def test_a_graph_that_names_a_file_is_left_to_onnx_runtime(trained: Path) -> None:
@@ -183,6 +189,7 @@ def test_a_graph_that_openvino_cannot_read_falls_back_with_a_warning(
     model.graph.node[-1].op_type, model.graph.node[-1].domain = "Unheard", "of.nobody"
     onnx.save(model, trained / "model.onnx")
     metadata = json.loads((trained / "movie_ratings.json").read_text())
+    metadata["served"]["bf16"] = True
     metadata["served"]["sha256"]["model.onnx"] = storage.sha256(trained / "model.onnx")
     storage.write_json(trained / "movie_ratings.json", metadata)
     with warnings.catch_warnings(record=True) as caught, pytest.raises(Exception, match="cannot be loaded"):

@@ -67,6 +67,7 @@ def rehash(folder: Path) -> None:
         ("classes", {"bad": 1}, "classes an object of 1, expected"),
         ("served", 7, "served must be an object, found 7"),
         ("served.variant", "fp16", "served.variant must be one of fp32, int8"),
+        ("served.bf16", "yes", "served.bf16 must be true or false"),
         ("served.pad_id", -1, "served.pad_id must be a whole number"),
         ("served.pad_id", 10**400, "served.pad_id must be a whole number .*found a number of more than 60 digits"),
         ("served.sha256", {}, "served.sha256.model.onnx is missing"),

@@ -57,7 +57,7 @@ def test_predictions_are_those_of_the_classifier(server: Server, served_model: P
     movies = [MOVIE | {"title": f"Film {n} 🎬 فيلم"} for n in range(5)]
     status, answer, _ = server.ask("POST", "/v1/predict", {"movies": movies})
     assert status == 200
-    assert answer["model_version"] == classifier.version
+    assert (answer["model_version"], answer["precision"]) == (classifier.version, "fp32")
     for found, expected in zip(answer["predictions"], classifier.predict(movies), strict=True):
         assert found["label"] == expected.label
         assert found["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
@@ -776,6 +776,7 @@ def test_a_stop_under_load_loses_no_accepted_request(served_model: Path) -> None
         (["--model", "nowhere"], "nowhere: no such model"),
         (["--port", "99999"], "--port 99999: cannot be listened on"),
         (["--capacity", "0"], "--capacity: at least 1"),
+        (["--cache", "-1"], "--cache: at least 0, found -1"),
     ],
 )
 def test_what_keeps_it_from_starting_is_one_line(trained: Path, arguments: list[str], complaint: str) -> None:

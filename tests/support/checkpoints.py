@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from movie_ratings.core import storage
 from movie_ratings.model.comparables import Comparables
 from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE
@@ -126,9 +127,16 @@ def run(options: Params, folder: Path, count: int = 32, validation: pa.Table | N
     return fine_tune(data, options, folder / "state", folder / "checkpoint", folder / "curves")
 
 
-def serve(checkpoint: Path, variant: str = "fp32", largest: int = graph.LARGEST) -> Path:
-    """The served folder of a checkpoint, beside it; more than ``largest`` bytes of weights are outside the graph."""
+def serve(checkpoint: Path, variant: str = "fp32", largest: int = graph.LARGEST, bf16: bool = False) -> Path:
+    """The served folder of a checkpoint, beside it; more than ``largest`` bytes of weights are outside the graph.
+
+    ``bf16`` False: the model is computed in fp32 on every processor, so that tests may compare the last digit.
+    """
     served = checkpoint.parent / "movie-rating"
     rows = labelled(learnable(40))
     export_checkpoint(checkpoint, served, rows, variant, Comparables.of(rows.to_pylist()), largest)
+    if not bf16:
+        metadata = storage.read_json(served / "movie_ratings.json")
+        metadata["served"].pop("bf16", None)
+        storage.write_json(served / "movie_ratings.json", metadata)
     return served

@@ -145,9 +145,8 @@ def scores_table(head: str, rows: Mapping[str, Any]) -> str:
 def sizes_table(study: Mapping[str, Any]) -> str:
     """The learning curve, and where a line through it would reach the aims."""
     sizes = [study["sizes"][share] for share in sorted(study["sizes"], key=float)]
-    if (
-        "facts" not in sizes[-1]
-    ):  # older results have the figures for all movies here, of the model that the shares are of
+    # Older results have the figures for all movies here, of the model that the shares are of.
+    if "facts" not in sizes[-1]:
         sizes[-1] = sizes[-1] | {view: study["model"][view]["model"] for view in VIEWS}
     rows = [
         [f"{size['training_rows']:,}", *(_with_interval(size[view], kind) for view in VIEWS for kind in KINDS)]

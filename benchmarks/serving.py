@@ -76,13 +76,12 @@ def measure_http(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         lines = Path(scratch, "movies.jsonl")
         lines.write_text("".join(json.dumps(request(movie)) + "\n" for movie in movies(options.movies)))
-        batch = run_way("ours", options.movies)["movies_per_second"]
         with served() as (url, process):
             load(url, lines, "--seconds", "5")
             calm = load(url, lines, "--seconds", "20")
             # The throughput in one process, measured a moment later on the same machine.
             alone = run_way("ours", options.movies)["movies_per_second"]
-            over = load(url, lines, "--rate", str(OVERLOAD * batch), "--seconds", "8")
+            over = load(url, lines, "--rate", str(OVERLOAD * alone), "--seconds", "8")
             after = load(url, lines, "--seconds", "3", "--clients", "1")
             found["http"] = calm | {
                 "clients": CLIENTS,

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,13 +13,13 @@ import numpy as np
 import onnx
 import pytest
 
-from movie_ratings.core import storage
+from movie_ratings.core import processor, storage
 from movie_ratings.model.batches import STEP, of_one_length
 from movie_ratings.prediction import engines, served
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.prediction.engines import CPU, CUDA, OnnxRuntime, OpenVino, providers
 from movie_ratings.training import graph
-from tests.support.builders import learnable
+from tests.support.builders import ROOT, learnable
 from tests.support.checkpoints import serve
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install -r requirements-bf16.txt")
@@ -72,6 +74,16 @@ def test_bf16_is_taken_where_the_processor_has_it_and_the_model_allows_it(traine
     assert Classifier.load(trained, precision="auto").precision == ("bf16" if has else "fp32")
     assert Classifier.load(trained, precision="fp32").precision == "fp32"
     assert Classifier.load(trained).precision == "fp32"
+
+
+def test_openvino_is_not_imported_on_a_processor_without_bf16(trained: Path) -> None:
+    served.allow_bf16(trained)
+    script = (
+        "import sys; from movie_ratings.prediction.classifier import Classifier;"
+        f"Classifier.load({str(trained)!r}, precision='auto'); print('openvino' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == str("bf16" in processor.present())
 
 
 def test_a_model_that_was_not_measured_in_bf16_is_computed_in_fp32(trained: Path) -> None:

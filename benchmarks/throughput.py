@@ -1,9 +1,10 @@
 """Training throughput: our batches against the original's recipe, and frozen lower layers against full fine-tuning.
 
 The same model, the same rows of the training split and the same batch size, forward, backward and optimizer step,
-in turns within one run: every row padded to 512 tokens (the original's recipe); every batch padded to its longest row;
-and that with train.freeze_layers layers frozen, and with one more, without and with an epoch's share in computing what
-these layers say. Writes benchmarks/results/throughput.json: movies a second of each, and their ratios round by round.
+in turns within one run: every row padded to 512 tokens (the original's recipe); every batch padded to its longest row,
+with the last layer computed for the first token alone, as train does, and for all tokens; and the first of these with
+train.freeze_layers layers frozen, and with one more, without and with an epoch's share in computing the output of these
+layers. Writes benchmarks/results/throughput.json: movies a second of each, and their ratios round by round.
 --rows bounds the time that it takes (the original's recipe is the slow one).
 """
 
@@ -29,6 +30,7 @@ from movie_ratings.movies import splits
 from movie_ratings.movies.text import TextFormat, encode
 from movie_ratings.params import Params
 from movie_ratings.training import frozen, pretrained
+from movie_ratings.training.first_token import keep_first_token
 
 ROUNDS = 3
 PADDED = 512
@@ -61,6 +63,9 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "movies_per_second": {name: len(movies) / statistics.median(took) for name, took in seconds.items()},
             "ratio": ratio("original", "full"),
+            "first_token": ratio(
+                f"frozen {options.train.freeze_layers}, all tokens", f"frozen {options.train.freeze_layers}"
+            ),
             "frozen": {
                 str(layers): {
                     "ratio": ratio("full", f"frozen {layers}"),
@@ -91,8 +96,11 @@ def one_round(movies: Sequence[dict[str, object]], options: Params) -> dict[str,
 
     ids = encode(tokenizer.backend_tokenizer, movies, text)
     long = encode(tokenizer.backend_tokenizer, movies, TextFormat(text.fields, PADDED))
+    model = fresh()
+    with keep_first_token(model):
+        full = epoch(model, ids, options.train.batch_size, pad_id)
     found = {
-        "full": epoch(fresh(), ids, options.train.batch_size, pad_id),
+        "full": full,
         "original": epoch(fresh(), long, options.train.batch_size, pad_id, PADDED),
     }
     for layers in depths(options):
@@ -102,8 +110,13 @@ def one_round(movies: Sequence[dict[str, object]], options: Params) -> dict[str,
             start = time.perf_counter()
             features = frozen.compute_features(model, layers, ids, pad_id, Path(scratch, "features.npy"))
             once = time.perf_counter() - start
-            with frozen.upper_part(model, layers):
+            with keep_first_token(model), frozen.upper_part(model, layers):
                 took = epoch(model, ids, options.train.batch_size, pad_id, features=features)
+            if layers == options.train.freeze_layers:
+                with frozen.upper_part(model, layers):
+                    found[f"frozen {layers}, all tokens"] = epoch(
+                        model, ids, options.train.batch_size, pad_id, features=features
+                    )
         found |= {f"frozen {layers}": took, f"frozen {layers} with features": took + once / options.train.epochs}
     return found
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from movie_ratings.core.arrays import Floats
 from movie_ratings.model.batches import by_length, pad
 from movie_ratings.movies.text import TextFormat, encode
-from movie_ratings.training import frozen, pretrained
+from movie_ratings.training import encoder, pretrained
 
 
 def embed(name: str, movies: Sequence[Mapping[str, Any]], text: TextFormat) -> Floats:
@@ -26,7 +26,7 @@ def embed(name: str, movies: Sequence[Mapping[str, Any]], text: TextFormat) -> F
         UserError: the model cannot be loaded, or reads fewer tokens than the text format has.
     """
     classifier, tokenizer = pretrained.load(name, text.max_length)
-    model = frozen.base(classifier).eval()
+    model = encoder.base(classifier).eval()
     input_ids, pad_id = encode(tokenizer.backend_tokenizer, movies, text), int(tokenizer.pad_token_id)
 
     def mean_states(rows: list[int]) -> tuple[list[int], Floats]:

@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from movie_ratings.core import storage
 from movie_ratings.core.errors import UserError, first_line
 from movie_ratings.model.batches import Ids, by_length, pad
+from movie_ratings.training.encoder import base, evaluating, layers_of, probe
 
 FEATURES = "features"  # the keyword of a batch under which `upper_part` takes the hidden states
 TOLERANCE = 1e-5  # between the logits of the whole model and of its upper part, relative to their size
@@ -38,16 +39,16 @@ def freeze(model: PreTrainedModel, layers: int) -> None:
         UserError: the model has no list of layers that can be cut there, or its upper part computes something else than
             the whole model.
     """
-    stack = _stack(model)
+    stack = _layers(model)
     if layers >= len(stack):
         raise UserError(f"train.freeze_layers: {layers} of {len(stack)} layers leave none to train")
-    ids, mask = _probe(model)
+    ids, mask = probe(model)
     try:
-        with _evaluating(model), torch.enable_grad():
+        with evaluating(model), torch.enable_grad():
             used = torch.autograd.grad(
                 _features(model, layers, ids, mask).sum(), list(model.parameters()), allow_unused=True
             )
-        with _evaluating(model), torch.inference_mode():
+        with evaluating(model), torch.inference_mode():
             whole = model(input_ids=ids, attention_mask=mask).logits
             features = _features(model, layers, ids, mask)
             with upper_part(model, layers):
@@ -87,7 +88,7 @@ def compute_features(
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         shape = (int(offsets[-1]), int(model.config.hidden_size))
         require_room(path.parent, 2 * shape[0] * shape[1])
-        with storage.whole(path) as temporary, _evaluating(model), torch.inference_mode():
+        with storage.whole(path) as temporary, evaluating(model), torch.inference_mode():
             states = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
             reserve(temporary)
             with tqdm(total=len(input_ids), desc="frozen layers", unit=" movies") as progress:
@@ -133,7 +134,7 @@ def upper_part(model: PreTrainedModel, layers: int) -> Iterator[None]:
     ``features`` has shape (rows, tokens, hidden size), as `Features` returns them. Token ids and attention mask are
     needed as always. Dropout of frozen modules is off, so that they draw no random numbers.
     """
-    stack = _stack(model)
+    stack = _layers(model)
     given = threading.local()  # DataParallel runs a copy of the model in each of several threads
     others = _outputs_beside_hidden_states(model, stack[0])
     trained = {module for layer in stack[layers:] for module in layer.modules()}
@@ -170,12 +171,6 @@ def upper_part(model: PreTrainedModel, layers: int) -> Iterator[None]:
             module.p = rate
 
 
-def base(model: PreTrainedModel) -> nn.Module:
-    """The encoder without its classification head."""
-    found: nn.Module = getattr(model, model.base_model_prefix)
-    return found
-
-
 class _Reached(Exception):  # noqa: N818  (no error: the way out of a forward pass)
     def __init__(self, hidden: torch.Tensor):
         self.hidden = hidden
@@ -187,7 +182,7 @@ def _features(model: PreTrainedModel, layers: int, ids: torch.Tensor, mask: torc
     def stop(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         raise _Reached(_hidden(args, kwargs))
 
-    hook = _stack(model)[layers].register_forward_pre_hook(stop, with_kwargs=True)
+    hook = _layers(model)[layers].register_forward_pre_hook(stop, with_kwargs=True)
     try:
         model(input_ids=ids, attention_mask=mask)
     except _Reached as reached:
@@ -201,9 +196,9 @@ def _outputs_beside_hidden_states(model: PreTrainedModel, layer: nn.Module) -> l
     """Stand-ins for what a layer returns beside hidden states; None where it returns these alone and no tuple."""
     found: list[Any] = []
     hook = layer.register_forward_hook(lambda _, __, output: found.append(output))
-    ids, mask = _probe(model)
+    ids, mask = probe(model)
     try:
-        with _evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad():
             model(input_ids=ids, attention_mask=mask)
     finally:
         hook.remove()
@@ -215,31 +210,11 @@ def _hidden(args: Sequence[Any], kwargs: dict[str, Any]) -> torch.Tensor:
     return hidden
 
 
-def _probe(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask of two short rows of unlike length."""
-    ids = torch.arange(16, device=model.device).reshape(2, 8) % int(model.config.vocab_size)
-    mask = torch.ones_like(ids)
-    mask[1, 5:] = 0
-    return ids, mask
-
-
-@contextlib.contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
-
-
-def _stack(model: PreTrainedModel) -> nn.ModuleList:
-    """The list of the model's layers."""
-    for module in base(model).modules():
-        for child in module.children():
-            if isinstance(child, nn.ModuleList) and len(child) == model.config.num_hidden_layers:
-                return child
-    raise _uncuttable(model, "no list of its layers was found")
+def _layers(model: PreTrainedModel) -> nn.ModuleList:
+    found = layers_of(model)
+    if found is None:
+        raise _uncuttable(model, "no list of its layers was found")
+    return found
 
 
 def _uncuttable(model: PreTrainedModel, reason: str) -> UserError:

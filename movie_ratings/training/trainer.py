@@ -20,6 +20,7 @@ from movie_ratings.params import Train
 from movie_ratings.training import frozen, precision
 from movie_ratings.training.callbacks import Curves, Epochs, Progress, SaveEvery
 from movie_ratings.training.dataset import Collator, TrainingDataset
+from movie_ratings.training.first_token import keep_first_token
 from movie_ratings.training.objectives import RatingLoss
 from movie_ratings.training.precision import Arithmetic
 from movie_ratings.training.selection import selection_score
@@ -72,6 +73,7 @@ def train(
     with contextlib.ExitStack() as stack:
         stack.enter_context(storage.writing(state))
         stack.enter_context(precision.own_forward(model))
+        stack.enter_context(keep_first_token(model))
         if layers:
             stack.enter_context(frozen.upper_part(model, layers))
         trainer.train(resume_from_checkpoint=resume)

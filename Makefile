@@ -77,6 +77,7 @@ benchmark: setup  ## measure training, collecting, reading, serving and the pipe
 	python -m benchmarks.imdb --rows 5000000
 	python -m benchmarks.throughput
 	python -m benchmarks.serving
+	python -m benchmarks.bulk
 	python -m benchmarks.log
 	python -m benchmarks.curator
 	python -m benchmarks.pipeline

@@ -24,6 +24,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
         "imdb": _imdb(results["imdb"]),
         "scale": _scale(results["scale"]),
         "serving": _serving(results["serving"]),
+        "bulk": _bulk(results["bulk"]),
         "explain": _explain(results["explain"]),
         "abuse": {
             "start": f"{results['abuse']['megabytes_at_start']:.0f}",
@@ -34,7 +35,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, str]:
         "walk": _walk.figures(results["curator"]),
         "image": {name: f"{results['image']['megabytes'][name]:.0f}" for name in ("packages", "model")},
     }
-    for part in ("serving", "pipeline", "throughput"):
+    for part in ("serving", "pipeline", "throughput", "bulk"):
         parts[part]["processor"] = in_words(results[part].get("processor"))
     return {f"{part}.{name}": text for part, found in parts.items() for name, text in found.items()}
 
@@ -116,7 +117,8 @@ def _sweep(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 def _throughput(found: Mapping[str, Any]) -> dict[str, str]:
     frozen = {f"frozen-{n}": f"{found['frozen'][n]['ratio']['median']:.1f}" for n in ("3", "4")}
-    return frozen | {"original": f"{found['ratio']['median']:.1f}"}
+    shares = {"original": f"{found['ratio']['median']:.1f}", "first-token": f"{found['first_token']['median']:.2f}"}
+    return frozen | shares
 
 
 def _pipeline(found: Mapping[str, Any]) -> dict[str, str]:
@@ -218,6 +220,21 @@ def _serving(found: Mapping[str, Any]) -> dict[str, str]:
         "refused": f"{1000 * over['refused']['p50_seconds']:.1f}",
         "after": f"{1000 * over['one_client_right_after']['p50_seconds']:.0f}",
         **_memory(found["memory"]),
+    }
+
+
+def _bulk(found: Mapping[str, Any]) -> dict[str, str]:
+    minutes, (few, many) = found["million_minutes"], sorted(map(int, found["megabytes"]))
+    return {
+        "tables": str(found["tables"]),
+        "few": f"{few:,}",
+        "many": f"{many:,}",
+        "precision": found["precision"],
+        "minutes": f"{minutes['mean']:.0f}",
+        "interval": f"{minutes['low']:.0f} to {minutes['high']:.0f}",
+        "few-megabytes": f"{found['megabytes'][str(few)]:.0f}",
+        "many-megabytes": f"{found['megabytes'][str(many)]:.0f}",
+        "transformer": f"{found['milliseconds']['transformer'] / sum(found['milliseconds'].values()):.0%}",
     }
 
 

@@ -232,17 +232,31 @@ def scale_table(found: Mapping[str, Any]) -> str:
     return markdown(["", *(f"{size:,} movies" for size in sizes), f"{further:,}, extrapolated"], cells)
 
 
-def prediction_table(measured: Mapping[str, Any], serving: Mapping[str, Any]) -> str:
+def prediction_table(measured: Mapping[str, Any], bulk: Mapping[str, Any]) -> str:
     """Batch prediction: measured with the tiny model, extrapolated for the default one and for many machines."""
-    rate = serving["batch"]["movies_per_second"]["ours"]["median"]
+    minutes = bulk["million_minutes"]["mean"] / 1e6
     default = "default model on two cores, extrapolated"
     head = ["movies", "tiny model, measured", default, "default model on 20 such machines with Ray, extrapolated"]
     rows = []
     for movies in (*sorted(map(int, measured)), 10 * max(map(int, measured))):
         found = measured.get(str(movies))
         cost = f"{found['seconds']:,.0f} s, {found['megabytes']:,.0f} MB" if found else "not measured"
-        rows.append([f"{movies:,}", cost, f"{movies / rate / 60:,.0f} min", f"{movies / rate / 60 / 20:,.0f} min"])
+        rows.append([f"{movies:,}", cost, f"{movies * minutes:,.0f} min", f"{movies * minutes / 20:,.0f} min"])
     return markdown(head, rows)
+
+
+def stages_table(pipeline: Mapping[str, Any]) -> str:
+    """Seconds of each stage of the pipeline with its default parameters."""
+    stages = {name: seconds for name, seconds in pipeline["stages"].items() if name != "dvc"}
+    return markdown(list(stages), [[f"{seconds:.0f} s" for seconds in stages.values()]])
+
+
+def steps_table(bulk: Mapping[str, Any]) -> str:
+    """Where the time of a movie goes in a table of movies."""
+    took = bulk["milliseconds"]
+    whole = sum(took.values())
+    rows = [[name, f"{milliseconds:.2f} ms", f"{milliseconds / whole:.1%}"] for name, milliseconds in took.items()]
+    return markdown(["step", "a movie", "share"], rows)
 
 
 def sweep_table(rows: Sequence[Mapping[str, str]]) -> str:

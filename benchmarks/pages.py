@@ -26,8 +26,7 @@ AUDIT: Final = Path(paths.AUDIT)
 # What the pages quote, by the name of its file.
 MEASURED: Final = (
     "study-sample", "study-wikidata", "throughput", "pipeline", "collect", "files", "imdb", "scale", "serving", "image",
-    "abuse", "explain", "log", "monitoring", "curator",
-    "deberta",
+    "abuse", "explain", "log", "monitoring", "curator", "deberta", "bulk",
 )  # fmt: skip
 UNTIMED: Final = ("study-sample", "study-wikidata", "monitoring")  # have no figure of speed
 COUNTED: Final = ("fetch", "clean", "split", "train", "export", "baseline", "evaluate")
@@ -124,7 +123,9 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         "scale": _tables.scale_table(scale),
         "speed": _tables.speed_table(results),
         "processors": _tables.processors_table(results, [name for name in MEASURED if name not in UNTIMED]),
-        "prediction": _tables.prediction_table(scale["prediction"], results["serving"]),
+        "prediction": _tables.prediction_table(scale["prediction"], results["bulk"]),
+        "stages": _tables.stages_table(results["pipeline"]),
+        "steps": _tables.steps_table(results["bulk"]),
         "limits": _tables.limits_table(results["abuse"]),
         "abuse": _tables.abuse_table(results["abuse"]),
         "sweep": _tables.sweep_table(results["sweep"]),

@@ -24,7 +24,7 @@ from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.release import add_year
 from movie_ratings.movies.text import FORMAT, facts_among, without
 from movie_ratings.params import Params
-from movie_ratings.training.dataset import Data
+from movie_ratings.training.data import Data
 from movie_ratings.training.fine_tune import fine_tune
 from movie_ratings.training.transformer import Transformer
 

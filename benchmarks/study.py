@@ -40,7 +40,7 @@ from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import PLOT, TextFormat, facts_among, without
 from movie_ratings.params import Params
 from movie_ratings.training.calibration import Truth, fit_answering
-from movie_ratings.training.dataset import drop_fields, known_fields, vote_weights
+from movie_ratings.training.data import drop_fields, known_fields, vote_weights
 from movie_ratings.training.records import features, fit_records
 from movie_ratings.training.ridge import LinearData, Rated, Reads, fit_linear, fit_part
 

@@ -19,7 +19,7 @@ from movie_ratings.core.rounding import rounded
 from movie_ratings.evaluation.audit import AuditData, audit
 from movie_ratings.movies import record, splits
 from movie_ratings.movies.rows import evenly_spaced
-from movie_ratings.training.dataset import known_fields, vote_weights
+from movie_ratings.training.data import known_fields, vote_weights
 from movie_ratings.training.ridge import Reads
 
 

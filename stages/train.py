@@ -15,7 +15,7 @@ from movie_ratings.core.paths import CHECKPOINT, CURVES, TRAIN_DETAILS, TRAIN_ME
 from movie_ratings.core.rounding import HEADLINE_DIGITS, rounded
 from movie_ratings.movies import record, splits
 from movie_ratings.training import pretrained
-from movie_ratings.training.dataset import Data
+from movie_ratings.training.data import Data
 from movie_ratings.training.fine_tune import fine_tune
 
 

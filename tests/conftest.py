@@ -74,7 +74,7 @@ def served_model(tiny_model: Path, built_once: BuiltOnce) -> Path:
     """A served folder that all tests share: copy it to change it."""
 
     def build(folder: Path) -> None:
-        from movie_ratings.training.dataset import Data
+        from movie_ratings.training.data import Data
         from movie_ratings.training.fine_tune import fine_tune
         from tests.support.checkpoints import serve
 

@@ -24,7 +24,8 @@ from movie_ratings.movies.text import LATE, TextFormat
 from movie_ratings.params import Params
 from movie_ratings.training import frozen, precision, preflight, pretrained, trainer
 from movie_ratings.training.answerings import fit_answerings
-from movie_ratings.training.dataset import Data, TrainingDataset, known_fields
+from movie_ratings.training.data import Data, known_fields
+from movie_ratings.training.dataset import TrainingDataset
 from movie_ratings.training.precision import Arithmetic
 from movie_ratings.training.ridge import LinearData, Rated, Reads, fit_part
 from movie_ratings.training.transformer import Transformer

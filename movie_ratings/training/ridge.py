@@ -62,7 +62,7 @@ class Reads:
 class LinearData:
     """What the linear part is fitted on.
 
-    ``dropped`` holds the training movies once more with facts left out (`dataset.drop_fields`), or no movie.
+    ``dropped`` holds the training movies once more with facts left out (`data.drop_fields`), or no movie.
     ``outside`` holds the films of other tables (`movies.record.OUTSIDE`) that count in track records.
     """
 

@@ -19,7 +19,7 @@ from movie_ratings.movies.record import OUTSIDE, WITH_YEAR
 from movie_ratings.movies.rows import Movies, evenly_spaced
 from movie_ratings.movies.text import PLOT
 from movie_ratings.params import Linear
-from movie_ratings.training.dataset import drop_fields
+from movie_ratings.training.data import drop_fields
 from movie_ratings.training.ridge import WORD_SCALE, LinearData, Rated, Reads, fit_linear, fit_part
 from tests.support.builders import learnable
 

@@ -23,7 +23,7 @@ from movie_ratings.movies.labels import CLASSES, Thresholds, class_indices
 from movie_ratings.movies.record import LABELLED, MOVIE
 from movie_ratings.params import Params
 from movie_ratings.training import graph
-from movie_ratings.training.dataset import Data
+from movie_ratings.training.data import Data
 from movie_ratings.training.fine_tune import fine_tune
 from stages.export import export_checkpoint
 from tests.support.builders import frame, labelled, learnable

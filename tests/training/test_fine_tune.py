@@ -28,7 +28,8 @@ from movie_ratings.movies.text import FIELDS, PLOT, TextFormat, has
 from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
 from movie_ratings.training import answerings, frozen, preflight, pretrained, trainer
-from movie_ratings.training.dataset import Collator, TrainingDataset, drop_fields, known_fields, vote_weights
+from movie_ratings.training.data import drop_fields, known_fields, vote_weights
+from movie_ratings.training.dataset import Collator, TrainingDataset
 from movie_ratings.training.fine_tune import fine_tune
 from movie_ratings.training.trainer import last_save
 from movie_ratings.training.transformer import Transformer

@@ -9,11 +9,11 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from movie_ratings import params
-from movie_ratings.training import pretrained
+from movie_ratings.training import named_model
 
 
 def main(folder: str) -> None:
-    tokenizer = pretrained.load_tokenizer(params.load().model.name)
+    tokenizer = named_model.load_tokenizer(params.load().model.name)
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,

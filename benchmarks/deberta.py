@@ -63,10 +63,10 @@ def token_ids(rows: int) -> Rows:
     """The token ids of test movies, for a model that reads up to `LONGEST` tokens."""
     from movie_ratings.movies import splits
     from movie_ratings.movies.text import TextFormat, encode
-    from movie_ratings.training import pretrained
+    from movie_ratings.training import named_model
 
     options = params.load()
-    tokenizer = pretrained.load_tokenizer(options.model.name)
+    tokenizer = named_model.load_tokenizer(options.model.name)
     text = TextFormat(tuple(options.text.fields), LONGEST)
     return encode(tokenizer.backend_tokenizer, splits.read("test").slice(0, rows).to_pylist(), text)
 

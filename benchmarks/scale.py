@@ -125,12 +125,12 @@ def tokenising(folder: Path) -> dict[str, Any]:
     # Not above: the other parts measure processes, whose memory counts from that of this one.
     from movie_ratings.movies.release import add_year
     from movie_ratings.movies.rows import Movies
-    from movie_ratings.training import pretrained
+    from movie_ratings.training import named_model
     from movie_ratings.training.tokens import write_tokens
 
     options = params.load()
     text = TextFormat(tuple(options.text.fields), options.text.max_length)
-    tokenizer = pretrained.load_tokenizer(options.model.name).backend_tokenizer
+    tokenizer = named_model.load_tokenizer(options.model.name).backend_tokenizer
     movies = Movies(add_year(pa.Table.from_batches(generate(TOKENISED, 0), MOVIE)).select(FIELDS))
     texts = [compose(movie, text.fields) for movie in movies]
     tokenize(tokenizer, texts[:1_000], text.max_length)

@@ -29,7 +29,7 @@ from movie_ratings.model.batches import pad
 from movie_ratings.movies import splits
 from movie_ratings.movies.text import TextFormat, encode
 from movie_ratings.params import Params
-from movie_ratings.training import frozen, pretrained
+from movie_ratings.training import frozen, named_model, pretrained
 from movie_ratings.training.first_token import keep_first_token
 
 ROUNDS = 3
@@ -87,7 +87,7 @@ def depths(options: Params) -> tuple[int, int]:
 
 def one_round(movies: Sequence[dict[str, object]], options: Params) -> dict[str, float]:
     """Seconds for one epoch in each way."""
-    tokenizer = pretrained.load_tokenizer(options.model.name)
+    tokenizer = named_model.load_tokenizer(options.model.name)
     text = TextFormat(tuple(options.text.fields), options.text.max_length)
     pad_id = int(tokenizer.pad_token_id)
 

@@ -21,7 +21,7 @@ from movie_ratings.core.paths import CLEAN, EXPLORE_PAGE, EXPLORE_TABLES
 from movie_ratings.movies.record import MOVIE
 from movie_ratings.movies.rows import evenly_spaced
 from movie_ratings.reports import description, explore_page
-from movie_ratings.training import pretrained
+from movie_ratings.training import named_model
 
 MEASURED: Final = 50_000  # movies, at most, whose text lengths are measured
 COLUMNS: Final = ("source", "genres", "spoken_languages", "original_language", "vote_average", "vote_count")
@@ -32,7 +32,7 @@ def explore() -> None:
     movies = pl.DataFrame(parquet.read_table(CLEAN, pa.schema([MOVIE.field(name) for name in COLUMNS])))
     if movies.is_empty():
         raise UserError(f"{CLEAN}: no movies to explore")
-    tokenizer = pretrained.load_tokenizer(options.model.name).backend_tokenizer
+    tokenizer = named_model.load_tokenizer(options.model.name).backend_tokenizer
     rows = evenly_spaced(len(movies), MEASURED)
     missing, tokens = description.read_texts(CLEAN, rows, options.text.fields, tokenizer)
     tables = description.describe(movies, missing, tokens)

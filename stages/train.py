@@ -14,7 +14,7 @@ from movie_ratings.core.command import run_stage
 from movie_ratings.core.paths import CHECKPOINT, CURVES, TRAIN_DETAILS, TRAIN_METRICS, TRAIN_STATE
 from movie_ratings.core.rounding import HEADLINE_DIGITS, rounded
 from movie_ratings.movies import record, splits
-from movie_ratings.training import pretrained
+from movie_ratings.training import named_model
 from movie_ratings.training.data import Data
 from movie_ratings.training.fine_tune import fine_tune
 
@@ -22,7 +22,7 @@ from movie_ratings.training.fine_tune import fine_tune
 def train_stage() -> None:
     options = params.load()
     if processes.is_first():
-        pretrained.warn_of_local_folder(options.model.name)
+        named_model.warn_of_local_folder(options.model.name)
     train, validation = (splits.read(split) for split in ("train", "validation"))
     outside = parquet.read_table(paths.OUTSIDE, record.OUTSIDE)
     data = Data(train, validation, splits.read_thresholds(), splits.origin(), outside)

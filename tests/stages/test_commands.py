@@ -1,4 +1,4 @@
-"""Every command of the project describes itself."""
+"""Every command of the project describes itself, and imports what it needs."""
 
 import json
 import os
@@ -52,3 +52,12 @@ def test_every_command_has_help(command: str, printed: dict[str, tuple[int, str]
     assert code == 0
     assert f"python -m {command}" in text
     assert len(text.splitlines()) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "unneeded"), [("audit", "torch"), ("explore", "transformers.modeling_utils")])
+def test_a_stage_imports_no_library_of_training_that_it_does_not_need(stage: str, unneeded: str) -> None:
+    """These take longer to import than anything else that the two stages import."""
+    code = f"import sys; import stages.{stage}; print({unneeded!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

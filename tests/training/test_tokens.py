@@ -9,7 +9,7 @@ import pytest
 from movie_ratings.movies.record import WITH_YEAR
 from movie_ratings.movies.rows import Movies
 from movie_ratings.movies.text import TextFormat, encode
-from movie_ratings.training import pretrained, tokens
+from movie_ratings.training import named_model, tokens
 from tests.support.builders import learnable
 
 TEXT = TextFormat(("title", "runtime", "summary"), 24)
@@ -23,7 +23,7 @@ def movies() -> Movies:
 def test_the_file_holds_what_serving_would_make(
     movies: Movies, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer = pretrained.load_tokenizer(str(tiny_model)).backend_tokenizer
+    tokenizer = named_model.load_tokenizer(str(tiny_model)).backend_tokenizer
     expected = encode(tokenizer, list(movies), TEXT)
     for chunk in (1_000, 7):
         monkeypatch.setattr(tokens, "CHUNK", chunk)
@@ -34,7 +34,7 @@ def test_the_file_holds_what_serving_would_make(
 
 
 def test_what_an_interrupted_run_has_left_is_not_made_again(movies: Movies, tiny_model: Path, tmp_path: Path) -> None:
-    tokenizer = pretrained.load_tokenizer(str(tiny_model)).backend_tokenizer
+    tokenizer = named_model.load_tokenizer(str(tiny_model)).backend_tokenizer
     first = tokens.write_tokens(tmp_path / "tokens.arrow", movies, len(movies), tokenizer, TEXT)
     again = tokens.write_tokens(tmp_path / "tokens.arrow", [], 0, tokenizer, TEXT)
     assert len(again) == len(first) == 50

@@ -17,7 +17,9 @@ from transformers import PreTrainedModel
 
 from movie_ratings.training.encoder import evaluating, layers_of, probe
 
-BEHIND_ATTENTION: Final = "attention.output"  # in a layer of BERT, RoBERTa, ELECTRA, DeBERTa and models made like them
+# Modules in a layer of BERT, RoBERTa, ELECTRA, DeBERTa and models made like them.
+ATTENTION: Final = "attention.self"
+BEHIND_ATTENTION: Final = "attention.output"
 TOLERANCE: Final = 1e-5  # between the outputs with all tokens and with the first one, relative to their size
 
 
@@ -60,12 +62,14 @@ def _first_token_of(layer: nn.Module) -> Iterator[None]:
         return tuple(tensor[:, :1] for tensor in inputs)
 
     def dropout(module: nn.Dropout, inputs: torch.Tensor) -> torch.Tensor:
-        if inputs.shape[1] != 1:  # inside the attention
-            return functional.dropout(inputs, module.p, module.training)
         rows, _, width = inputs.shape
         return inputs * functional.dropout(inputs.new_ones(rows, tokens, width), module.p, module.training)[:, :1]
 
-    dropouts = [module for module in layer.modules() if isinstance(module, nn.Dropout)]
+    dropouts = [
+        module
+        for name, module in layer.named_modules()
+        if isinstance(module, nn.Dropout) and not name.startswith(ATTENTION)
+    ]
     hook = layer.get_submodule(BEHIND_ATTENTION).register_forward_pre_hook(cut)
     try:
         for module in dropouts:

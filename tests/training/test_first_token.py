@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from movie_ratings.training import pretrained
 from movie_ratings.training.encoder import layers_of
@@ -65,6 +65,17 @@ def test_outputs_and_gradients_are_those_of_all_tokens(tmp_path: Path, name: str
     torch.testing.assert_close(found, gradients, rtol=1e-4, atol=1e-4)
     assert (all_tokens, kept) == (5, tokens)
     assert one_pass(model)[2] == 5  # afterwards, the model is whole again
+
+
+def test_attention_with_one_head_drops_its_own_weights(tmp_path: Path) -> None:
+    config = AutoConfig.from_pretrained(architectures.build(tmp_path / "pretrained", "bert"), num_attention_heads=1)
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").train()
+    outputs, gradients, _ = one_pass(model)
+    with keep_first_token(model):
+        same, found, kept = one_pass(model)
+    assert kept == 1
+    torch.testing.assert_close(same, outputs)
+    torch.testing.assert_close(found, gradients, rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_whose_layers_are_not_found_stays_whole(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Else each of the hundreds of processes that the tests start would compile the library again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
-PIP := .venv/bin/python -m pip install --quiet --constraint constraints.txt
+# pip would compile the packages in one process; compileall takes all cores, and a package may hold files of other Pythons.
+PIP := .venv/bin/python -m pip install --quiet --no-compile --constraint constraints.txt
+COMPILE := .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
 WORKERS ?= 2
 # Each file is run by one process, which builds the fixtures of its module once; tests/conftest.py sorts the files.
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -17,10 +21,12 @@ setup: .venv/ready  ## install the pinned requirements into .venv; CPU_INDEX=URL
 	$(PYTHON) -m venv .venv
 	$(if $(CPU_INDEX),$(PIP) --no-deps --index-url "$(CPU_INDEX)" torch)
 	$(PIP) --requirement requirements-dev.txt
+	$(COMPILE)
 	touch $@
 
 setup-all: setup  ## setup, and what Ray, remotes on S3 and bf16 need
 	$(PIP) --requirement requirements-ray.txt --requirement requirements-s3.txt --requirement requirements-bf16.txt
+	$(COMPILE)
 
 repro: setup  ## run the pipeline: fetch, clean, history, explore, split, baseline, train, export, evaluate, audit, report
 	dvc repro

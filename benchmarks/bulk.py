@@ -54,17 +54,18 @@ def main() -> None:
         source, small, few = (Path(folder, name) for name in ("movies.parquet", "small.parquet", "few.parquet"))
         for path, rows in ((source, count), (small, count // SMALL), (few, TIMED)):
             write_movies(path, rows)
+        classifier = Classifier.load(MODEL, precision="auto")
         runs = [predicted(source) for _ in tqdm(range(TABLES), desc="tables", unit=" tables")]
         found = {
             "movies": count,
             "tables": TABLES,
-            "precision": Classifier.load(MODEL, precision="auto").precision,
+            "precision": classifier.precision,
             "million_minutes": extrapolated([MILLION / run["movies_per_second"] / 60 for run in runs]),
             "megabytes": {
                 str(count // SMALL): predicted(small)["megabytes"],
                 str(count): max(run["megabytes"] for run in runs),
             },
-            "milliseconds": steps(few, Path(folder, "predicted.parquet")),
+            "milliseconds": steps(classifier, few, Path(folder, "predicted.parquet")),
         }
     _results.write("bulk", found)
     figures = found["million_minutes"]
@@ -100,15 +101,15 @@ def extrapolated(values: list[float]) -> dict[str, float]:
     return {"mean": mean, "low": mean - error, "high": mean + error}
 
 
-def steps(source: Path, target: Path) -> dict[str, float]:
+def steps(classifier: Classifier, source: Path, target: Path) -> dict[str, float]:
     """Milliseconds a movie of each step, the median of several rounds."""
-    classifier = Classifier.load(MODEL, precision="auto")
+    part = linear.read(MODEL)
     classifier.answer([{"title": "warms up"}])
-    rounds = [one_round(classifier, source, target) for _ in range(ROUNDS)]
+    rounds = [one_round(classifier, part, source, target) for _ in range(ROUNDS)]
     return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
 
 
-def one_round(classifier: Classifier, source: Path, target: Path) -> dict[str, float]:
+def one_round(classifier: Classifier, part: linear.LinearPart, source: Path, target: Path) -> dict[str, float]:
     """Milliseconds a movie of each step; ``transformer`` is what tokens and linear part leave of the logits' time."""
     took: dict[str, float] = {}
 
@@ -119,7 +120,7 @@ def one_round(classifier: Classifier, source: Path, target: Path) -> dict[str, f
         return result
 
     (batch,) = timed("reading and checking", lambda: list(MovieTable(source).batches(TIMED)))
-    part, movies = linear.read(MODEL), [with_year(movie) for movie in batch.movies]
+    movies = [with_year(movie) for movie in batch.movies]
     timed("tokens", lambda: classifier.encode(movies))
     timed("linear part", lambda: part.logits(movies))
     logits = timed("transformer", lambda: classifier.logits(movies))

@@ -56,6 +56,7 @@ def main() -> None:
         found = [a / b for a, b in zip(seconds[slow], seconds[fast], strict=True)]
         return {"min": min(found), "median": statistics.median(found), "max": max(found)}
 
+    default = options.train.freeze_layers
     _results.write(
         "throughput",
         {
@@ -63,9 +64,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "movies_per_second": {name: len(movies) / statistics.median(took) for name, took in seconds.items()},
             "ratio": ratio("original", "full"),
-            "first_token": ratio(
-                f"frozen {options.train.freeze_layers}, all tokens", f"frozen {options.train.freeze_layers}"
-            ),
+            "first_token": ratio(f"frozen {default}, all tokens", f"frozen {default}"),
             "frozen": {
                 str(layers): {
                     "ratio": ratio("full", f"frozen {layers}"),
@@ -76,8 +75,7 @@ def main() -> None:
         },
     )
     print(f"throughput: {ratio('original', 'full')['median']:.1f} times the original's recipe,", end=" ")
-    layers = options.train.freeze_layers
-    print(f"with {layers} frozen layers {ratio('full', f'frozen {layers}')['median']:.1f} times full fine-tuning")
+    print(f"with {default} frozen layers {ratio('full', f'frozen {default}')['median']:.1f} times full fine-tuning")
 
 
 def depths(options: Params) -> tuple[int, int]:
